@@ -5,6 +5,8 @@
 /** Longer levels are rare, and seldom shared. */
 const LONGEST_CACHED = 64
 const MOST_CACHED = 4096
+/** Below this length V8 copies slices and concatenations itself. */
+const SHORTEST_POINTER = 13
 
 export class LevelStrings {
   readonly #known = new Map<string, string>()
@@ -24,6 +26,7 @@ export class LevelStrings {
 
 /** A copy of a string that refers to no other string. */
 export function flatten(text: string): string {
+  if (text.length < SHORTEST_POINTER) return text
   return Buffer.from(text, 'utf16le').toString('utf16le')
 }
 
