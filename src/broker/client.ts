@@ -389,7 +389,7 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     const parking = new Parking()
     this.#parking = parking
     this.connection.pause()
-    waiting.catch((error: unknown) => this.fail(error)).then(() => this.#unpark(parking))
+    void waiting.catch((error: unknown) => this.fail(error)).then(() => this.#unpark(parking))
   }
 
   #unpark(parking: Parking): void {

@@ -23,7 +23,7 @@ export class Journal {
   #appended = 0
   #appendedAtBegin = 0
   #ticket = 1
-  #committing = false
+  #committing: Promise<void> | undefined
   #waiters = new Set<JournalWaiter>()
   #nextMessage = 1
 
@@ -60,24 +60,23 @@ export class Journal {
 
   /** Starts a commit if there is something to commit and none is under way. */
   #commit(): void {
-    if (this.#committing || this.#batch.length === 0) return
+    if (this.#committing !== undefined || this.#batch.length === 0) return
     const batch = this.#batch
     const ticket = this.#ticket
     this.#batch = []
     this.#ticket++
-    this.#committing = true
-    this.#store.commit(batch).then(
+    this.#committing = this.#store.commit(batch).then(
       () => this.#committed(ticket),
-      // What was not stored is never acknowledged: the clients see no answer, the operator sees why.
       (error: unknown) => {
-        this.#committing = false
+        // What was not stored is never acknowledged: the clients see no answer, the operator sees why.
+        this.#committing = undefined
         this.#failed(error)
       },
     )
   }
 
   #committed(ticket: number): void {
-    this.#committing = false
+    this.#committing = undefined
     for (const waiter of [...this.#waiters]) waiter.handleStored(ticket)
     this.#commit()
   }
@@ -185,17 +184,12 @@ export class Journal {
     if (!this.#volatile) this.#append({ type: 'will-removed', clientId })
   }
 
-  /** Everything collected is committed, or the store has failed. */
+  /** Resolves when everything collected is committed, or the store has failed. */
   async settle(): Promise<void> {
-    if (this.#volatile) return
-    await new Promise<void>((resolve) => {
-      const check = (): void => {
-        if (!this.#committing && this.#batch.length === 0) return resolve()
-        this.#commit()
-        setImmediate(check)
-      }
-      check()
-    })
+    while (this.#committing !== undefined || this.#batch.length > 0) {
+      this.#commit()
+      await this.#committing
+    }
   }
 
   /** The number a message is stored under; stores it at the first call. */

@@ -63,7 +63,7 @@ export class Session {
   /** Hands over one publication. Never throws: a full queue drops the message and counts it. */
   deliver(publication: Publication, target: Target): void {
     if (target.noLocal && publication.publisher === this) return // [MQTT-3.8.3-3]
-    const qos = (target.qos < publication.qos ? target.qos : publication.qos) as QoS // [MQTT-3.8.4-8]
+    const qos = Math.min(target.qos, publication.qos) as QoS // [MQTT-3.8.4-8]
     const retain = target.retainAsPublished && publication.retain // [MQTT-3.3.1-12], [MQTT-3.3.1-9]
     const { connection } = this
     if (qos === 0) {

@@ -150,43 +150,62 @@ export class Reactor {
 
   #record(head: number, at: number): void {
     const inbox = this.inbox
-    const kind = head & 0xff
-    if (kind === Kind.Opened) return this.#opened(at)
-    if (kind === Kind.Topic) {
-      const offset = inbox[at + 4]!
-      const length = inbox[at + 5]!
-      return this.#receiver.handleTopic(
-        inbox[at + 3]!,
-        this.#inboxBuffer.toString('utf8', offset, offset + length),
-        offset,
-        length,
-      )
+    const receiver = this.#receiver
+    switch (head & 0xff) {
+      case Kind.Opened:
+        this.#opened(at)
+        break
+      case Kind.Topic: {
+        const offset = inbox[at + 4]!
+        const length = inbox[at + 5]!
+        const name = this.#inboxBuffer.toString('utf8', offset, offset + length)
+        receiver.handleTopic(inbox[at + 3]!, name, offset, length)
+        break
+      }
+      case Kind.Forgotten:
+        receiver.handleForgotten(inbox[at + 3]!)
+        break
+      case Kind.AcceptPaused:
+        receiver.handleAcceptPaused(inbox[at + 3]!, inbox[at + 4]!)
+        break
+      case Kind.Refused:
+        receiver.handleRefused(inbox[at + 3]!, inbox[at + 4]!)
+        break
+      default: {
+        const connection = this.#connections[inbox[at + 1]!]
+        if (connection === undefined || connection.generation !== inbox[at + 2]) return
+        this.#connectionRecord(head, at, connection)
+      }
     }
-    if (kind === Kind.Forgotten) return this.#receiver.handleForgotten(inbox[at + 3]!)
-    if (kind === Kind.AcceptPaused) return this.#receiver.handleAcceptPaused(inbox[at + 3]!, inbox[at + 4]!)
-    if (kind === Kind.Refused) return this.#receiver.handleRefused(inbox[at + 3]!, inbox[at + 4]!)
-    const slot = inbox[at + 1]!
-    const connection = this.#connections[slot]
-    if (connection === undefined || connection.generation !== inbox[at + 2]) return
+  }
+
+  #connectionRecord(head: number, at: number, connection: Connection): void {
+    const inbox = this.inbox
     const receiver = connection.receiver!
-    switch (kind) {
+    switch (head & 0xff) {
       case Kind.Ended:
-        return receiver.handleEnded()
+        receiver.handleEnded()
+        break
       case Kind.Drained:
-        return receiver.handleDrained()
+        receiver.handleDrained()
+        break
       case Kind.Overflowed:
-        return receiver.handleOverflowed(inbox[at + 3]!)
+        receiver.handleOverflowed(inbox[at + 3]!)
+        break
       case Kind.Oversized:
-        return receiver.handleOversized(head >>> 8, inbox[at + 4]! >>> 0)
+        receiver.handleOversized((head >>> 8) & 0xff, inbox[at + 4]! >>> 0)
+        break
       case Kind.Malformed:
-        return receiver.handleMalformedLength(head >>> 8)
+        receiver.handleMalformedLength((head >>> 8) & 0xff)
+        break
       case Kind.Closed:
         connection.closed = true
-        this.#connections[slot] = undefined
+        this.#connections[connection.slot] = undefined
         this.#open--
-        return receiver.handleClosed(inbox[at + 3]!, inbox[at + 4]!)
+        receiver.handleClosed(inbox[at + 3]!, inbox[at + 4]!)
+        break
       default:
-        throw new Error(`unknown inbox record ${kind}`)
+        throw new Error(`unknown inbox record ${head & 0xff}`)
     }
   }
 
