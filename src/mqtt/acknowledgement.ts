@@ -15,7 +15,7 @@ import {
 } from './properties.ts'
 import { ProtocolVersion } from './protocol-version.ts'
 import { isReasonCodeOf, ReasonCode, reasonName } from './reason-code.ts'
-import { MAX_VARIABLE_BYTE_INTEGER, variableByteIntegerSize } from './variable-byte-integer.ts'
+import { MAX_PACKET_SIZE, packetSize, variableByteIntegerSize } from './variable-byte-integer.ts'
 
 export type AcknowledgementType =
   | typeof PacketType.Puback
@@ -129,7 +129,7 @@ export function writeAcknowledgement(
   reasonCode: number,
   properties: Properties | undefined,
   version: ProtocolVersion,
-  maximumPacketSize: number = MAX_VARIABLE_BYTE_INTEGER + 5,
+  maximumPacketSize: number = MAX_PACKET_SIZE,
 ): number {
   const firstByte = (type << 4) | (type === PacketType.Pubrel ? 2 : 0)
   if (version === ProtocolVersion.Mqtt5 && properties !== undefined) {
@@ -158,13 +158,13 @@ function writeWithProperties(
 ): number {
   const type = (firstByte >> 4) as AcknowledgementType
   const fitting = fitProperties(properties, 3, maximumPacketSize)
-  const size = fitting === undefined ? 0 : propertiesSize(fitting)
-  if (fitting === undefined || size === 0) {
+  const size = propertiesSize(fitting)
+  if (size === 0) {
     // Shorter still without a Property Length
     return writeAcknowledgement(target, offset, type, packetId, reasonCode, undefined, 5, maximumPacketSize)
   }
   const length = 3 + variableByteIntegerSize(size) + size
-  requireRoom(target, offset, 1 + variableByteIntegerSize(length) + length)
+  requireRoom(target, offset, packetSize(length))
   let at = writeFixedHeader(target, offset, firstByte, length)
   at = writeUint16(target, at, packetId)
   target[at] = reasonCode

@@ -6,7 +6,7 @@ import { PacketType } from './packet-type.ts'
 import { fitProperties, type Properties, propertiesSize, writeProperties } from './properties.ts'
 import { ProtocolVersion } from './protocol-version.ts'
 import { connackReturnCode, ReasonCode } from './reason-code.ts'
-import { MAX_VARIABLE_BYTE_INTEGER, variableByteIntegerSize } from './variable-byte-integer.ts'
+import { MAX_PACKET_SIZE, packetSize, variableByteIntegerSize } from './variable-byte-integer.ts'
 
 export interface ConnackPacket {
   readonly sessionPresent: boolean
@@ -27,7 +27,7 @@ export function writeConnack(
   offset: number,
   packet: ConnackPacket,
   version: ProtocolVersion,
-  maximumPacketSize = MAX_VARIABLE_BYTE_INTEGER,
+  maximumPacketSize = MAX_PACKET_SIZE,
 ): number {
   const { reasonCode } = packet
   const accepted = reasonCode === ReasonCode.Success
@@ -37,10 +37,10 @@ export function writeConnack(
     return generateCold(target, offset, { cmd: 'connack', sessionPresent, returnCode }, version)
   }
   const properties = fitProperties(packet.properties, 2, maximumPacketSize)
-  if (properties === undefined) return offset
   const size = propertiesSize(properties)
   const length = 2 + variableByteIntegerSize(size) + size
-  requireRoom(target, offset, 1 + variableByteIntegerSize(length) + length)
+  if (packetSize(length) > maximumPacketSize) return offset
+  requireRoom(target, offset, packetSize(length))
   const at = writeFixedHeader(target, offset, PacketType.Connack << 4, length)
   target[at] = sessionPresent ? 1 : 0
   target[at + 1] = reasonCode

@@ -5,6 +5,7 @@
 import { copyBytes, uint16, uint32 } from './bytes.ts'
 import { MqttError } from './mqtt-error.ts'
 import { packetName, type Sender } from './packet-type.ts'
+import { NO_PROPERTIES, type Properties, type UserProperty } from './property-set.ts'
 import {
   isAllowed,
   isRepeatable,
@@ -21,6 +22,7 @@ import { topicProblemInBytes } from './topic.ts'
 import { decodeUtf8, isWellFormedUtf8 } from './utf8.ts'
 import { readVariableByteInteger, variableByteIntegerSize } from './variable-byte-integer.ts'
 
+export { NO_PROPERTIES, type Properties, type UserProperty } from './property-set.ts'
 export { PropertyId, type PropertyPlace, WILL_PROPERTIES } from './property-table.ts'
 export {
   encodeProperties,
@@ -30,43 +32,6 @@ export {
   writeForwardedProperties,
   writeProperties,
 } from './property-writer.ts'
-
-/** A User Property: name and value. Names may repeat, and the order of all of them is kept [MQTT-3.3.2-18]. */
-export type UserProperty = readonly [name: string, value: string]
-
-/** The properties of one packet, or of a Will. What was not said is not there. Intervals are seconds. */
-export interface Properties {
-  readonly payloadFormatIndicator?: number
-  readonly messageExpiryInterval?: number
-  readonly contentType?: string
-  readonly responseTopic?: string
-  readonly correlationData?: Uint8Array
-  readonly subscriptionIdentifiers?: readonly number[]
-  readonly sessionExpiryInterval?: number
-  readonly assignedClientIdentifier?: string
-  readonly serverKeepAlive?: number
-  readonly authenticationMethod?: string
-  readonly authenticationData?: Uint8Array
-  readonly requestProblemInformation?: boolean
-  readonly willDelayInterval?: number
-  readonly requestResponseInformation?: boolean
-  readonly responseInformation?: string
-  readonly serverReference?: string
-  readonly reasonString?: string
-  readonly receiveMaximum?: number
-  readonly topicAliasMaximum?: number
-  readonly topicAlias?: number
-  readonly maximumQos?: number
-  readonly retainAvailable?: boolean
-  readonly userProperties?: readonly UserProperty[]
-  readonly maximumPacketSize?: number
-  readonly wildcardSubscriptionAvailable?: boolean
-  readonly subscriptionIdentifiersAvailable?: boolean
-  readonly sharedSubscriptionAvailable?: boolean
-}
-
-/** No properties at all: one frozen object for every packet that has none. */
-export const NO_PROPERTIES: Properties = Object.freeze({})
 
 type Building = { -readonly [K in keyof Properties]: Properties[K] } & {
   userProperties?: UserProperty[]

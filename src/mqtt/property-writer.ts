@@ -11,10 +11,11 @@ import {
   writeUint16,
   writeUint32,
 } from './bytes.ts'
-import type { Properties } from './properties.ts'
+import { NO_PROPERTIES, type Properties } from './property-set.ts'
 import { PropertyId, PropertyType, typeOf } from './property-table.ts'
 import {
   MAX_VARIABLE_BYTE_INTEGER,
+  packetSize,
   variableByteIntegerSize,
   writeVariableByteInteger,
 } from './variable-byte-integer.ts'
@@ -53,6 +54,7 @@ const order: readonly (readonly [Plain, number])[] = [
 
 /** Bytes the properties take, without the Property Length in front of them. */
 export function propertiesSize(properties: Properties): number {
+  if (properties === NO_PROPERTIES) return 0
   let size = 0
   for (const [name, id] of order) {
     const value = properties[name]
@@ -79,11 +81,11 @@ function integerSize(id: number): number {
  * Writes the Property Length and the properties at `offset`, and returns the offset behind them. Throws a RangeError
  * if they do not fit into `target`, or a string or number is larger than the wire can say.
  */
-export function writeProperties(target: Uint8Array, offset: number, properties: Properties | undefined): number {
-  const length = properties === undefined ? 0 : propertiesSize(properties)
+export function writeProperties(target: Uint8Array, offset: number, properties: Properties = NO_PROPERTIES): number {
+  const length = propertiesSize(properties)
   requireRoom(target, offset, variableByteIntegerSize(length) + length)
   let at = writeVariableByteInteger(target, offset, length)
-  if (properties === undefined || length === 0) return at
+  if (length === 0) return at
   for (const [name, id] of order) {
     const value = properties[name]
     if (value === undefined) continue
@@ -127,8 +129,8 @@ function requireRange(value: number, max: number): void {
 }
 
 /** The properties as they stand on the wire, their Property Length in front. */
-export function encodeProperties(properties: Properties | undefined): Uint8Array {
-  const length = properties === undefined ? 0 : propertiesSize(properties)
+export function encodeProperties(properties: Properties = NO_PROPERTIES): Uint8Array {
+  const length = propertiesSize(properties)
   const target = new Uint8Array(variableByteIntegerSize(length) + length)
   writeProperties(target, 0, properties)
   return target
@@ -136,33 +138,21 @@ export function encodeProperties(properties: Properties | undefined): Uint8Array
 
 /**
  * What of `properties` may be sent in a packet of at most `maximumPacketSize` bytes, of which `rest` are Remaining
- * Length without the properties and their length. Reason String goes first, then User Properties [MQTT-3.2.2-19]
- * [MQTT-3.2.2-20]; undefined if even without them the packet is too large, and must not be sent [MQTT-3.1.2-24].
+ * Length without the properties and their length. Reason String goes first, then User Properties: a receiver can do
+ * without [MQTT-3.2.2-19] [MQTT-3.2.2-20]. What is left may still be too large: ask `packetSize` before sending.
  */
-export function fitProperties(
-  properties: Properties | undefined,
-  rest: number,
-  maximumPacketSize: number,
-): Properties | undefined {
-  let candidate = properties ?? {}
-  if (packetSize(rest, candidate) <= maximumPacketSize) return candidate
-  if (candidate.reasonString !== undefined) {
-    const { reasonString: _, ...others } = candidate
-    candidate = others
-    if (packetSize(rest, candidate) <= maximumPacketSize) return candidate
-  }
-  if (candidate.userProperties !== undefined) {
-    const { userProperties: _, ...others } = candidate
-    candidate = others
-    if (packetSize(rest, candidate) <= maximumPacketSize) return candidate
-  }
-  return undefined
+export function fitProperties(properties: Properties | undefined, rest: number, maximumPacketSize: number): Properties {
+  if (properties === undefined) return NO_PROPERTIES
+  if (fits(properties, rest, maximumPacketSize)) return properties
+  const { reasonString: _reasonString, ...withoutReason } = properties
+  if (fits(withoutReason, rest, maximumPacketSize)) return withoutReason
+  const { userProperties: _userProperties, ...needed } = withoutReason
+  return needed
 }
 
-function packetSize(rest: number, properties: Properties): number {
+function fits(properties: Properties, rest: number, maximumPacketSize: number): boolean {
   const length = propertiesSize(properties)
-  const remainingLength = rest + variableByteIntegerSize(length) + length
-  return 1 + variableByteIntegerSize(remainingLength) + remainingLength
+  return packetSize(rest + variableByteIntegerSize(length) + length) <= maximumPacketSize
 }
 
 /** What a PUBLISH sent on says instead of, or in addition to, what its publisher said. */

@@ -19,7 +19,7 @@ import type { ProtocolVersion } from './protocol-version.ts'
 import { ReasonCode } from './reason-code.ts'
 import { topicProblemInBytes } from './topic.ts'
 import { isWellFormedUtf8 } from './utf8.ts'
-import { variableByteIntegerSize } from './variable-byte-integer.ts'
+import { packetSize, variableByteIntegerSize } from './variable-byte-integer.ts'
 
 /** Where the parts of one PUBLISH lie in the bytes it was read from. Offsets are relative to those bytes. */
 export class PublishView {
@@ -160,8 +160,7 @@ export interface PublishPacket {
 
 /** Bytes `writePublish` needs. */
 export function publishSize(packet: PublishPacket, version: ProtocolVersion): number {
-  const remainingLength = publishRemainingLength(packet, version)
-  return 1 + variableByteIntegerSize(remainingLength) + remainingLength
+  return packetSize(publishRemainingLength(packet, version))
 }
 
 function publishRemainingLength(packet: PublishPacket, version: ProtocolVersion): number {
@@ -181,7 +180,7 @@ export function writePublish(
   version: ProtocolVersion,
 ): number {
   const length = publishRemainingLength(packet, version)
-  requireRoom(target, offset, 1 + variableByteIntegerSize(length) + length)
+  requireRoom(target, offset, packetSize(length))
   const flags = (packet.dup ? 8 : 0) | (packet.qos << 1) | (packet.retain ? 1 : 0)
   let at = writeFixedHeader(target, offset, (PacketType.Publish << 4) | flags, length)
   at = writeString(target, at, packet.topic)

@@ -4,7 +4,7 @@ import { requireRoom, writeFixedHeader } from './bytes.ts'
 import type { PacketType } from './packet-type.ts'
 import { fitProperties, type Properties, propertiesSize, writeProperties } from './properties.ts'
 import { ReasonCode } from './reason-code.ts'
-import { MAX_VARIABLE_BYTE_INTEGER, variableByteIntegerSize } from './variable-byte-integer.ts'
+import { MAX_PACKET_SIZE, packetSize, variableByteIntegerSize } from './variable-byte-integer.ts'
 
 export interface ReasonAnswer {
   readonly reasonCode: number
@@ -17,23 +17,15 @@ export function writeReasonAnswer(
   offset: number,
   type: typeof PacketType.Disconnect | typeof PacketType.Auth,
   answer: ReasonAnswer,
-  maximumPacketSize = MAX_VARIABLE_BYTE_INTEGER,
+  maximumPacketSize = MAX_PACKET_SIZE,
 ): number {
   const { reasonCode } = answer
   const properties = fitProperties(answer.properties, 1, maximumPacketSize)
-  const size = properties === undefined ? 0 : propertiesSize(properties)
-  if (properties === undefined || size === 0) {
-    const length = reasonCode === ReasonCode.Success ? 0 : 1
-    const lost = answer.properties?.serverReference ?? answer.properties?.authenticationMethod
-    if (2 + length > maximumPacketSize || (properties === undefined && lost !== undefined)) return offset
-    requireRoom(target, offset, 2 + length)
-    const at = writeFixedHeader(target, offset, type << 4, length)
-    if (length === 1) target[at] = reasonCode
-    return at + length
-  }
-  const length = 1 + variableByteIntegerSize(size) + size
-  requireRoom(target, offset, 1 + variableByteIntegerSize(length) + length)
+  const size = propertiesSize(properties)
+  const length = size === 0 ? (reasonCode === ReasonCode.Success ? 0 : 1) : 1 + variableByteIntegerSize(size) + size
+  if (packetSize(length) > maximumPacketSize) return offset
+  requireRoom(target, offset, packetSize(length))
   const at = writeFixedHeader(target, offset, type << 4, length)
-  target[at] = reasonCode
-  return writeProperties(target, at + 1, properties)
+  if (length > 0) target[at] = reasonCode
+  return size === 0 ? at + length : writeProperties(target, at + 1, properties)
 }

@@ -10,7 +10,7 @@ import { ProtocolVersion } from './protocol-version.ts'
 import { ReasonCode } from './reason-code.ts'
 import { MAX_TOPIC_FILTERS, walkSubscribe } from './strict-walk.ts'
 import { isSharedFilter } from './topic.ts'
-import { MAX_VARIABLE_BYTE_INTEGER, variableByteIntegerSize } from './variable-byte-integer.ts'
+import { MAX_PACKET_SIZE, packetSize, variableByteIntegerSize } from './variable-byte-integer.ts'
 
 /** One line of a SUBSCRIBE. For 3.x the three options of MQTT 5 are false, false and 0. */
 export interface SubscriptionRequest {
@@ -84,14 +84,14 @@ export function writeSubscriptionAnswer(
   offset: number,
   type: typeof PacketType.Suback | typeof PacketType.Unsuback,
   answer: SubscriptionAnswer,
-  maximumPacketSize = MAX_VARIABLE_BYTE_INTEGER,
+  maximumPacketSize = MAX_PACKET_SIZE,
 ): number {
   const rest = 2 + answer.reasonCodes.length
   const properties = fitProperties(answer.properties, rest, maximumPacketSize)
-  if (properties === undefined) return offset
   const size = propertiesSize(properties)
   const length = rest + variableByteIntegerSize(size) + size
-  requireRoom(target, offset, 1 + variableByteIntegerSize(length) + length)
+  if (packetSize(length) > maximumPacketSize) return offset
+  requireRoom(target, offset, packetSize(length))
   let at = writeFixedHeader(target, offset, type << 4, length)
   at = writeUint16(target, at, answer.packetId)
   at = writeProperties(target, at, properties)

@@ -1,4 +1,5 @@
-// The Variable Byte Integer (section 1.5.5): Remaining Length, Property Length, Subscription Identifier.
+// The Variable Byte Integer (section 1.5.5): Remaining Length, Property Length, Subscription Identifier;
+// and the sizes of packets that follow from it.
 
 /** The largest value four bytes can say; also the largest Remaining Length. */
 export const MAX_VARIABLE_BYTE_INTEGER = 268_435_455
@@ -9,6 +10,14 @@ export function variableByteIntegerSize(value: number): number {
   if (value < 0x4000) return 2
   if (value < 0x200000) return 3
   return 4
+}
+
+/** The largest Control Packet there can be, fixed header included: what no Maximum Packet Size amounts to. */
+export const MAX_PACKET_SIZE = 5 + MAX_VARIABLE_BYTE_INTEGER
+
+/** Bytes of a whole Control Packet, fixed header included: what Maximum Packet Size limits. */
+export function packetSize(remainingLength: number): number {
+  return 1 + variableByteIntegerSize(remainingLength) + remainingLength
 }
 
 /** Writes `value` at `offset` and returns the offset behind it. */
