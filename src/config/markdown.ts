@@ -1,7 +1,7 @@
 // docs/configuration.md, made from the table. `npm run docs` writes it; a test fails when it is stale.
 
 import { environmentName } from './environment.ts'
-import { aliases, unsupportedKeys } from './mosquitto-keys.ts'
+import { aliases, bridging, unsupportedKeys } from './mosquitto-keys.ts'
 import { listenerSettings, settingGroups } from './schema.ts'
 import type { Setting } from './setting.ts'
 
@@ -97,10 +97,12 @@ function bytesText(value: number): string {
 
 function mosquittoSection(): string {
   const names = Object.keys(unsupportedKeys)
-  const refused = names.filter((name) => unsupportedKeys[name]?.advice !== undefined)
+  const refused = names.filter(
+    (name) => unsupportedKeys[name]?.advice !== undefined && unsupportedKeys[name] !== bridging,
+  )
   const ignored = names.filter((name) => unsupportedKeys[name]?.advice === undefined)
   const words = (keys: readonly string[]): string =>
-    keys
+    [...keys]
       .sort()
       .map((key) => `\`${key}\``)
       .join(', ')
@@ -118,6 +120,6 @@ Other names: ${Object.entries(aliases)
 Ignored with a warning: ${words(ignored)}.
 
 Not supported yet, and an error, because something would be missing that the file asks for: ${words(refused)},
-\`plugin_opt_…\`, \`auth_opt_…\`.
+\`plugin_opt_…\`, \`auth_opt_…\`, and bridges (\`connection\` and every line of one).
 `
 }

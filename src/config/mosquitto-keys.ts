@@ -32,7 +32,8 @@ const authentication = refuse(
   `${SOON}, and let only trusted networks reach the listener until authentication is there.`,
 )
 const encryption = refuse(`${SOON}, and put a TLS proxy in front of the listener until TLS is there.`)
-const bridging = refuse(`${SOON}, and the whole bridge with it.`)
+/** One rule for all keys of bridges, so that the documentation can name them together. */
+export const bridging = refuse(`${SOON}, and the whole bridge with it.`)
 
 export const unsupportedKeys: Readonly<Record<string, UnsupportedKey>> = {
   ...each(
