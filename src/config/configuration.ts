@@ -91,8 +91,10 @@ export function hardDescriptorLimit(limits: string = readLimits()): number {
   return hard === undefined || hard === 'unlimited' ? Number.POSITIVE_INFINITY : Number(hard)
 }
 
+/** Descriptors less those the broker needs itself: 64, or a quarter where there are few. */
 export function defaultMaxConnections(hardLimit: number = hardDescriptorLimit()): number {
-  return Math.max(1, Math.min(hardLimit - RESERVED_DESCRIPTORS, MOST_CONNECTIONS))
+  const reserved = Math.min(RESERVED_DESCRIPTORS, Math.ceil(hardLimit / 4))
+  return Math.max(1, Math.min(hardLimit - reserved, MOST_CONNECTIONS))
 }
 
 function readLimits(): string {

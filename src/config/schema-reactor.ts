@@ -2,7 +2,7 @@
 // The defaults are what the benchmarks run with; the integration tests run again with tiny values, so that every
 // overflow, split, eviction and early flush happens. None of them changes what clients see, only when it costs what.
 
-import { bytes, integer } from './setting.ts'
+import { boolean, bytes, integer } from './setting.ts'
 
 const KiB = 1024
 const MiB = 1024 * KiB
@@ -63,5 +63,9 @@ export const reactor = {
     default: 512 * KiB,
     range: [256, 268_435_460],
     doc: 'The largest packet taken from a client before its CONNECT is accepted (a will may be large). max_packet_size holds as well.',
+  }),
+  poison: boolean({
+    default: false,
+    doc: 'For tests: what was read is overwritten after each turn, so that whoever kept a view of it sees nonsense instead of somebody else’s bytes.',
   }),
 } as const

@@ -241,6 +241,7 @@ export const listenerSettings = {
   }),
   host: text({
     default: '',
+    computed: 'every address',
     maxLength: 255,
     doc: 'The address or host name to listen on. Empty: every address of the machine.',
     mosquitto: 'The second word of `listener`.',

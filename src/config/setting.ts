@@ -8,8 +8,9 @@ export type Dialect = 'mosquitto' | 'plain'
 export type Reading<T> = { readonly value: T } | { readonly wanted: string }
 
 export interface SettingFacts<T> {
-  /** Left out where the value depends on something else; then `computed` says on what. */
+  /** Left out where it depends on something else. */
   readonly default?: T
+  /** For the documentation, instead of the default: what it depends on, or what an empty one means. */
   readonly computed?: string
   /** Whether SIGHUP applies a new value to the running broker. */
   readonly reloadable?: boolean

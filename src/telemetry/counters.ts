@@ -20,6 +20,8 @@ export class Counters {
   clientsConnected = 0
   /** The most at one time. */
   clientsMaximum = 0
+  /** CONNECTs answered with acceptance, since the start. */
+  connectsAccepted = 0
   /** CONNECTs answered with a refusal. */
   connectsRefused = 0
   /** Connections that sent no CONNECT in time. */
@@ -117,6 +119,7 @@ export class Counters {
 
   /** One connected client more, with the maximum kept. */
   clientConnected(): void {
+    this.connectsAccepted++
     if (++this.clientsConnected > this.clientsMaximum) this.clientsMaximum = this.clientsConnected
   }
 

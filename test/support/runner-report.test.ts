@@ -43,7 +43,7 @@ test('a hang fails and says how long it was waited for', () => {
 })
 
 test('skipped tests keep their reasons', () => {
-  const report = readUvu(`SKIPPED pub: mosquitto_pub is not installed\n${summary(1, 1, 1)}`, clean)
+  const report = readUvu(`skipped: pub\n         because: mosquitto_pub is not installed\n${summary(1, 1, 1)}`, clean)
   assert.equal(report.reasons, ['pub: mosquitto_pub is not installed'])
 })
 

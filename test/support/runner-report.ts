@@ -5,7 +5,7 @@ export interface Report {
   readonly passed: number
   readonly failed: number
   readonly skipped: number
-  /** Why tests did not run, as the file said it: `SKIPPED name: reason`. */
+  /** Which tests did not run and why, as the file said it: `skipped: NAME`, then `because: REASON`. */
   readonly reasons: readonly string[]
   /** What is wrong with the run as a whole, besides tests that failed. */
   readonly problem?: string
@@ -63,7 +63,7 @@ function abnormal({ code, signal, deadline }: Ending): string | undefined {
 }
 
 function reasonsIn(output: string): string[] {
-  return [...output.matchAll(/^\s*SKIPPED:? (.+)$/gm)].map((match) => match[1]!.trim())
+  return [...output.matchAll(/^\s*skipped: (.+)\n\s*because: (.+)$/gm)].map(([, name, reason]) => `${name}: ${reason}`)
 }
 
 function lastNumber(text: string, pattern: RegExp): number | undefined {

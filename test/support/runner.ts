@@ -3,12 +3,12 @@
 //
 //   npm test                     everything; integration tests twice: default sizes, and MARTLET_SIZES=tiny
 //   npm test -- test/mqtt        the files whose path contains a filter (`lint` and `native` are filters too)
-//   npm run test:long            MARTLET_LONG=1: the files that read MARTLET_LONG, and *.long.test.ts, one at a time
+//   npm run test:long            MARTLET_LONG=1: test/long, one file at a time
 //
-// A skipped test says why in a line `SKIPPED name: reason` on its output.
+// A skipped test says so on its output: `skipped: NAME`, and below it `because: REASON`.
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type Ending, type Report, readCheck, readUvu } from './runner-report.ts'
 
@@ -60,16 +60,8 @@ function testFiles(): string[] {
   return names
     .filter((name) => name.endsWith('.test.ts'))
     .map((name) => `test/${name}`)
-    .filter((file) => isLong(file) === LONG || (LONG && readsLong(file)))
+    .filter((file) => file.startsWith('test/long/') === LONG)
     .sort()
-}
-
-function isLong(file: string): boolean {
-  return file.endsWith('.long.test.ts')
-}
-
-function readsLong(file: string): boolean {
-  return readFileSync(join(ROOT, file), 'utf8').includes('MARTLET_LONG')
 }
 
 /** A broker must not depend on its buffers' sizes: with tiny ones every split, eviction and early flush happens. */
