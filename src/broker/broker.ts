@@ -179,6 +179,22 @@ export class Broker implements ReactorReceiver {
 
   // ── for the embedding program ────────────────────────────────────────────────────────────────────────────────────
 
+  /** Brings the counters up to what others count: the reactor, the router. Called before they are read. */
+  updateGauges(wire: {
+    bytesReceived: number
+    bytesSent: number
+    publishSent: number
+    publishBytesSent: number
+  }): void {
+    const { counters } = this
+    const { router } = this.#context
+    // Acknowledgements and answers are counted where they are written, PUBLISH packets by the reactor.
+    counters.messagesSent += wire.publishSent - counters.publishSent
+    Object.assign(counters, wire)
+    counters.subscriptions = router.subscriptionCount
+    counters.sharedSubscriptions = router.sharedSubscriptionCount
+  }
+
   /** Publishes as the broker itself. Throws a TypeError when the topic is no Topic Name. Returns whether anybody subscribed. */
   publish(message: OutgoingMessage): boolean {
     const topic = this.#context.router.topic(message.topic)

@@ -133,6 +133,7 @@ export class Session {
     if (queue === undefined) return
     while (room > 0 && queue.size > 0 && this.#outstanding < this.receiveMaximum) {
       const delivery = queue.shift()!
+      this.#unqueued(delivery)
       room -= this.#sendDelivery(connection, delivery)
     }
     if (queue.size === 0) this.queue = undefined
@@ -174,7 +175,11 @@ export class Session {
       for (const { message } of this.inflight.unacknowledged()) message?.message.release()
       this.inflight = undefined
     }
-    for (let next = this.queue?.shift(); next !== undefined; next = this.queue?.shift()) next.message.release()
+    for (let next = this.queue?.shift(); next !== undefined; next = this.queue?.shift()) {
+      this.#unqueued(next)
+      this.#context.counters.droppedSessionEnded++
+      next.message.release()
+    }
     this.queue = undefined
     this.inbound = undefined
   }
@@ -292,7 +297,14 @@ export class Session {
     }
     const delivery = new Delivery(publication.keep().hold(), qos, retain, ids)
     this.queue.push(delivery, size)
+    counters.messagesQueued++
+    counters.bytesQueued += size
     if (this.isPersistent) this.#context.journal.queued(this.clientId, delivery)
+  }
+
+  #unqueued(delivery: Delivery): void {
+    this.#context.counters.messagesQueued--
+    this.#context.counters.bytesQueued -= delivery.message.size
   }
 
   #pumpResend(connection: Connection, room: number): number {

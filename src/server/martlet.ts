@@ -55,7 +55,12 @@ export class Martlet {
     this.#broker = new Broker({ settings: brokerSettings(configuration), hooks, store, clock, log })
     this.#reactor = new Reactor(reactorSettings(configuration), this.#broker)
     this.#broker.attach(this.#reactor)
-    this.#systemTopics = new SystemTopics(this.#broker, this.#reactor.memory.totals, configuration.sysInterval * 1000)
+    this.#systemTopics = new SystemTopics(
+      this.#broker,
+      this.#reactor.memory.totals,
+      version,
+      configuration.sysInterval * 1000,
+    )
   }
 
   /** What it counts; live. */

@@ -302,6 +302,7 @@ void Reactor::publish_totals() {
   set(Total::PartialBytes, totals_.partial_bytes);
   set(Total::QueuedBytes, totals_.queued_bytes);
   set(Total::TopicIds, topics_.used());
+  set(Total::PublishBytesOut, totals_.publish_bytes_out);
 }
 
 }  // namespace martlet

@@ -222,7 +222,7 @@ class Reactor {
   bool listeners_owe_ = false;
 
   struct Totals {
-    uint64_t turns, recvs, sends, bytes_in, bytes_out, packets_in, publishes_out, frames_left_out, accepted, refused,
+    uint64_t turns, recvs, sends, bytes_in, bytes_out, packets_in, publishes_out, publish_bytes_out, frames_left_out, accepted, refused,
         accept_pauses, connections, partial_bytes, queued_bytes;
   } totals_{};
   std::string error_;

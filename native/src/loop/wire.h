@@ -70,6 +70,7 @@ enum class Total : uint32_t {
   PartialBytes = 14,
   QueuedBytes = 15,
   TopicIds = 16,
+  PublishBytesOut = 17,
 };
 
 constexpr uint32_t kTotals = 32;

@@ -42,6 +42,7 @@ void Reactor::queue_frame(uint32_t slot, Connection& connection, const PublishFr
     }
   }
   ++totals_.publishes_out;
+  totals_.publish_bytes_out += frame.tail.size;
   touched(slot, connection, frame.total);
 }
 
