@@ -34,7 +34,7 @@ test('[MQTT-3.3.1-5] a retained message replaces the one before it', () => {
   assert.is(messages.get('a/b/c'), undefined)
 })
 
-test('[MQTT-3.3.1-6] deleting takes the message out, once', () => {
+test('[MQTT-3.3.1-10] deleting takes the message out, once', () => {
   const messages = retained('a/b', 'a/b/c')
   assert.is(messages.delete('a/b'), 'a/b')
   assert.is(messages.delete('a/b'), undefined)
@@ -84,9 +84,10 @@ test('a cursor that nobody moves does not hold on to all that comes and goes mea
   const messages = retained('t/a', 't/b', 't/c')
   const cursor = messages.match('t/+')
   cursor.next(1)
-  for (const topicName of ['t/a', 't/b', 't/c']) messages.delete(topicName)
+  messages.set('t/0', 'message')
+  for (const topicName of ['t/c', 't/b', 't/a']) messages.delete(topicName)
   const before = heapUsed()
-  for (let turn = 0; turn < 50_000; turn++) {
+  for (let turn = 1; turn < 50_000; turn++) {
     messages.set(`t/${turn}`, 'message')
     messages.delete(`t/${turn - 1}`)
   }
