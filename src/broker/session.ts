@@ -15,6 +15,8 @@ import type { SharedSubscription } from './shared-subscriptions.ts'
 import { Subscription, type SubscriptionOptions, type Target } from './subscription.ts'
 
 const PUBREL = 0x62
+/** Steps of a retained walk that may find nothing before others have their turn. */
+const REPLAY_SLICE = 256
 
 export interface SessionOwner {
   /** A connection from `byAddress` has the same Client Identifier. */
@@ -120,15 +122,7 @@ export class Session {
     let room = this.#context.settings.outputHighWater - this.#context.queuedBytes(connection)
     room = this.#pumpResend(connection, room)
     if (this.#resend !== undefined) return
-    while (this.replays !== undefined && room > 0 && this.#outstanding < this.receiveMaximum) {
-      const delivery = this.replays[0]!.next()
-      if (delivery === undefined) {
-        this.replays.shift()
-        if (this.replays.length === 0) this.replays = undefined
-        continue
-      }
-      room -= this.#sendDelivery(connection, delivery)
-    }
+    room = this.#pumpReplays(connection, room)
     const { queue } = this
     if (queue === undefined) return
     while (room > 0 && queue.size > 0 && this.#outstanding < this.receiveMaximum) {
@@ -305,6 +299,26 @@ export class Session {
   #unqueued(delivery: Delivery): void {
     this.#context.counters.messagesQueued--
     this.#context.counters.bytesQueued -= delivery.message.size
+  }
+
+  /** Retained messages, as many as fit now. A walk that finds little is cut into slices, so that others have their turn. */
+  #pumpReplays(connection: Connection, room: number): number {
+    let left = room
+    let fruitless = 0
+    while (this.replays !== undefined && left > 0 && this.#outstanding < this.receiveMaximum) {
+      const replay = this.replays[0]!
+      const delivery = replay.next()
+      if (delivery !== undefined) {
+        left -= this.#sendDelivery(connection, delivery)
+      } else if (replay.done) {
+        this.replays.shift()
+        if (this.replays.length === 0) this.replays = undefined
+      } else if (++fruitless === REPLAY_SLICE) {
+        setImmediate(() => this.pump())
+        break
+      }
+    }
+    return left
   }
 
   #pumpResend(connection: Connection, room: number): number {
