@@ -84,7 +84,6 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
   constructor(context: BrokerContext, connection: Connection) {
     this.context = context
     this.connection = connection
-    connection.receiver = this
     context.timers.set(this, context.clock.now() + context.settings.connectTimeout)
   }
 

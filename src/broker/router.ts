@@ -13,6 +13,8 @@ import { type FilterNode, TopicTrie } from './topic-trie.ts'
 export class Router {
   readonly trie = new TopicTrie<Recipients>()
   subscriptionCount = 0
+  /** Changes with every subscription that comes or goes. */
+  #memberships = 0
   sharedSubscriptionCount = 0
   readonly #topics: (Topic | undefined)[] = []
   readonly #groups: GroupSource
@@ -46,6 +48,7 @@ export class Router {
   /** A new subscription of a session; `$share/…` joins that group. */
   subscribe(session: Session, filter: string, options: SubscriptionOptions): Subscription | SharedSubscription {
     this.subscriptionCount++
+    this.#memberships++
     const shared = parseSharedFilter(filter)
     if (shared !== undefined) return this.#subscribeShared(session, shared.group, shared.filter, options)
     const recipients = this.#recipientsOf(filter)
@@ -62,6 +65,7 @@ export class Router {
 
   unsubscribe(subscription: Subscription | SharedSubscription): void {
     this.subscriptionCount--
+    this.#memberships++
     if (subscription instanceof Subscription) {
       subscription.recipients.leave(subscription)
       this.#dropIfEmpty(subscription.recipients)
@@ -107,9 +111,15 @@ export class Router {
 
   /** Hands a publication to every session with a matching subscription. Returns whether there was any. */
   publish(publication: Publication): boolean {
-    const route = this.#route(publication.topic)
+    const { topic } = publication
+    if (topic.singleAt === this.#memberships) {
+      topic.single!.session.deliver(publication, topic.single!)
+      return true
+    }
+    const route = this.#route(topic)
     const lists = route.recipients
     if (lists.length === 0) return false
+    if (lists.length === 1) this.#noteSingle(topic, lists[0]!)
     const overlap = lists.length === 1 ? undefined : route.overlap()
     if (overlap !== undefined) {
       this.#deliverTo(overlap, publication)
@@ -146,6 +156,12 @@ export class Router {
       session.deliver(publication, target)
     }
     if (listed > 0) publication.writeToList(3, 0x30 | (publication.qos << 1), this.#recipientList, listed)
+  }
+
+  #noteSingle(topic: Topic, list: Recipients): void {
+    if (list.members.length !== 1 || list.shared !== undefined) return
+    topic.single = list.members[0]
+    topic.singleAt = this.#memberships
   }
 
   #growList(): void {

@@ -24,12 +24,22 @@ export interface SessionOwner {
 }
 
 export class Session {
-  readonly clientId: string
-  version: 3 | 4 | 5
-  /** Seconds it outlives its connection; 0 = not at all, Infinity = for ever. */
-  expiryInterval = 0
+  // In the order of use per message: the first ones share a cache line, and a session that only receives touches no more.
   /** Present while the client is connected. */
   connection: Connection | undefined
+  version: 3 | 4 | 5
+  queue: MessageQueue<Delivery> | undefined
+  /** What a resumed session still has to send again, in order. */
+  #resend: { packetId: number; state: 'published' | 'released'; delivery: Delivery | undefined }[] | undefined
+  /** Sent or being resent on this connection and not acknowledged: what counts against receiveMaximum. */
+  #outstanding = 0
+  /** In-flight messages the client takes at a time: our window, or its Receive Maximum if that is smaller. */
+  receiveMaximum: number
+  inflight: OutboundInflight<Delivery> | undefined
+  readonly #context: BrokerContext
+  /** Seconds it outlives its connection; 0 = not at all, Infinity = for ever. */
+  expiryInterval = 0
+  readonly clientId: string
   /** Its client, while connected. */
   owner: SessionOwner | undefined
   /** A bridge by its protocol level: gets nothing back that it sent, and sees RETAIN as published. */
@@ -37,18 +47,9 @@ export class Session {
   /** By Topic Filter as subscribed, `$share/…` included. */
   subscriptions: Map<string, Subscription | SharedSubscription> | undefined
   inbound: InboundQos2 | undefined
-  inflight: OutboundInflight<Delivery> | undefined
-  queue: MessageQueue<Delivery> | undefined
   replays: RetainedReplay[] | undefined
-  /** In-flight messages the client takes at a time: our window, or its Receive Maximum if that is smaller. */
-  receiveMaximum: number
   /** Largest packet the client takes. */
   maximumPacketSize = 0xffffffff
-  readonly #context: BrokerContext
-  /** Sent or being resent on this connection and not acknowledged: what counts against receiveMaximum. */
-  #outstanding = 0
-  /** What a resumed session still has to send again, in order. */
-  #resend: { packetId: number; state: 'published' | 'released'; delivery: Delivery | undefined }[] | undefined
 
   constructor(context: BrokerContext, clientId: string, version: 3 | 4 | 5) {
     this.#context = context
