@@ -85,11 +85,12 @@ class Service {
     if (user !== '') becomeUser(user)
     process.on('uncaughtException', (err) => this.#crash(err))
     const server = await start(this.#configuration, this.#log)
+    // Before anybody can learn that we are there: who reads the banner or the pid file may send a signal at once.
+    const stopped = this.#signals(server)
     if (pidFile !== '') writeFileSync(pidFile, `${process.pid}\n`)
     const { addresses } = server
     const descriptors = hardDescriptorLimit()
     this.#log.info({}, banner({ version, addresses, pid: process.pid, descriptors, localOnly }))
-    const stopped = this.#signals(server)
     tellParent({ ready: true })
     await stopped
     if (pidFile !== '') removePidFile(pidFile)

@@ -65,6 +65,7 @@ function open(name: string, losses: { dropped: number }): LogDestination {
   // Opened here and now: a wrong path is the operator's error at the start, not a log lost later.
   const dest = file !== undefined ? openSync(file, 'a', 0o640) : name === 'stdout' ? 1 : 2
   const stream = openDestination({ dest, sync: false, minLength: 0, maxLength: MOST_WAITING })
+  if (file !== undefined) Object.assign(stream, { file }) // reopen() insists on a stream that knows its file
   stream.on('drop', () => losses.dropped++)
   // EPIPE, a full disk: the broker serves on without its log.
   stream.on('error', () => losses.dropped++)
