@@ -32,7 +32,7 @@ export async function serve(options: ServeOptions, version: string, start: Start
     process.stderr.write(`${text}\n`)
     // Where the log is a file, the reason must stand there too.
     if (loaded?.configuration.logDest.some((name) => name.startsWith('file '))) log?.error({}, text)
-    log?.close()
+    await log?.close()
     tellParent({ failed: text, exitCode })
     return exitCode
   }
@@ -94,7 +94,7 @@ class Service {
     tellParent({ ready: true })
     await stopped
     if (pidFile !== '') removePidFile(pidFile)
-    this.#log.close()
+    await this.#log.close()
     endQuietly()
     return ExitCode.Fine
   }
@@ -144,15 +144,13 @@ class Service {
 
   #exitNow(why: string): void {
     this.#log.warn({}, why)
-    this.#log.close()
     if (this.#configuration.pidFile !== '') removePidFile(this.#configuration.pidFile)
-    process.exit(ExitCode.Fine)
+    void this.#log.close().finally(() => process.exit(ExitCode.Fine))
   }
 
   #crash(err: Error): void {
     this.#log.error({ err }, 'internal error: uncaught exception')
-    this.#log.close()
-    process.exit(ExitCode.Failed)
+    void this.#log.close().finally(() => process.exit(ExitCode.Failed))
   }
 }
 

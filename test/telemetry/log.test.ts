@@ -11,11 +11,11 @@ test.before.each(() => {
 })
 test.after.each(() => rmSync(folder, { recursive: true }))
 
-const written = (options: Partial<LogOptions>, write: (log: RootLogger) => void): string => {
+const written = async (options: Partial<LogOptions>, write: (log: RootLogger) => unknown): Promise<string> => {
   const file = join(folder, 'martlet.log')
   const log = openLog({ level: 'info', format: 'text', destinations: [`file ${file}`], ...options })
-  write(log)
-  log.close()
+  await write(log)
+  await log.close()
   return readFileSync(file, 'utf8')
 }
 
@@ -26,21 +26,21 @@ const everyLevel = (log: RootLogger): void => {
   log.error({}, 'four')
 }
 
-test('lines below the level are left out, in both formats', () => {
+test('lines below the level are left out, in both formats', async () => {
   for (const format of ['text', 'json'] as const) {
-    const text = written({ format, level: 'warn' }, everyLevel)
+    const text = await written({ format, level: 'warn' }, everyLevel)
     assert.not.match(text, /one|two/)
     assert.match(text, /three.*four/s)
     rmSync(join(folder, 'martlet.log'))
   }
 })
 
-test('silent says nothing', () => {
-  assert.is(written({ level: 'silent' }, everyLevel), '')
+test('silent says nothing', async () => {
+  assert.is(await written({ level: 'silent' }, everyLevel), '')
 })
 
-test('the level can be changed while it runs', () => {
-  const text = written({}, (log) => {
+test('the level can be changed while it runs', async () => {
+  const text = await written({}, (log) => {
     assert.is(log.debugging, false)
     log.setLevel('debug')
     assert.is(log.debugging, true)
@@ -49,20 +49,19 @@ test('the level can be changed while it runs', () => {
   assert.match(text, /DEBUG now seen/)
 })
 
-test('JSON lines have level, time, message and fields, and errors their stack', () => {
-  const text = written({ format: 'json' }, (log) => log.error({ client: 'c', err: new Error('no') }, 'internal error'))
+test('JSON lines have level, time, message and fields, and errors their stack', async () => {
+  const text = await written({ format: 'json' }, (log) =>
+    log.error({ client: 'c', err: new Error('no') }, 'internal error'),
+  )
   const line = JSON.parse(text)
   assert.equal([line.level, line.msg, line.client, line.err.message], [50, 'internal error', 'c', 'no'])
 })
 
-test('text lines can leave out the time', () => {
-  assert.is(
-    written({ timestamp: false }, (log) => log.info({}, 'm')),
-    'INFO  m\n',
-  )
+test('text lines can leave out the time', async () => {
+  assert.is(await written({ timestamp: false }, (log) => log.info({}, 'm')), 'INFO  m\n')
 })
 
-test('a file that cannot be opened is an error at once', () => {
+test('a file that cannot be opened is an error at once', async () => {
   const destinations = [`file ${join(folder, 'absent', 'x.log')}`]
   assert.throws(() => openLog({ level: 'info', format: 'text', destinations }), /ENOENT/)
 })
@@ -76,15 +75,25 @@ test('after a rotation, reopen writes to a new file', async () => {
   log.reopen()
   log.info({}, 'after')
   await until(() => exists(file) && readFileSync(file, 'utf8') !== '')
-  log.close()
+  await log.close()
   assert.is(readFileSync(`${file}.1`, 'utf8'), 'INFO  before\n')
   assert.is(readFileSync(file, 'utf8'), 'INFO  after\n')
 })
 
-test('closing twice, and logging afterwards, does nothing', () => {
-  const text = written({ timestamp: false }, (log) => {
+test('the last lines before closing are there, in order', async () => {
+  const text = await written({ timestamp: false }, (log) => {
+    for (let i = 0; i < 1000; i++) log.info({}, String(i))
+  })
+  assert.equal(
+    text.match(/\d+/g),
+    Array.from({ length: 1000 }, (_, i) => String(i)),
+  )
+})
+
+test('closing twice, and logging afterwards, does nothing', async () => {
+  const text = await written({ timestamp: false }, (log) => {
     log.info({}, 'm')
-    log.close()
+    void log.close()
     log.info({}, 'late')
   })
   assert.is(text, 'INFO  m\n')
