@@ -164,6 +164,18 @@ test('what the wire cannot say is a RangeError', () => {
   )
 })
 
+test('the longest strings and data the wire can say come back', () => {
+  const longest = { contentType: 'x'.repeat(65535), correlationData: new Uint8Array(65535).fill(7) }
+  assert.equal(read(encodeProperties(longest), PacketType.Publish, 'client'), longest)
+})
+
+test('an error says where the property stood, fit for the log', () => {
+  const twice = Uint8Array.of(0x18, 0, 0, 0, 1, 0x18, 0, 0, 0, 1)
+  assert.throws(() => readProperties(twice, 0, 10, WILL_PROPERTIES), 'Will with more than one Will Delay Interval')
+  assert.throws(() => readProperties(twice, 0, 10, PacketType.Publish), 'PUBLISH with Will Delay Interval')
+  assert.throws(() => readProperties(twice, 0, 3, WILL_PROPERTIES), 'Will cuts off its Will Delay Interval')
+})
+
 test('binary values are copies: the bytes they were read from may change', () => {
   const bytes = Buffer.from(encodeProperties({ correlationData: Uint8Array.of(1, 2) }))
   const properties = read(bytes, PacketType.Publish, 'client')
