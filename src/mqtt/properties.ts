@@ -115,7 +115,7 @@ export function checkProperty(
 ): number {
   const id = bytes[at]
   if (!isAllowed(id, place, sender)) {
-    // [MQTT-2.2.2.2]: an Identifier which is not valid for its packet type makes a Malformed Packet
+    // Section 2.2.2.2: an Identifier which is not valid for its packet type makes a Malformed Packet
     const reason = typeOf[id] === PropertyType.None || isFromNobody(id, place) ? 0x81 : 0x82
     throw new MqttError(reason, `${placeName(place)} with ${propertyName(id)}, which does not belong there`)
   }

@@ -65,7 +65,7 @@ export function walkConnect(firstByte: number, body: Uint8Array): WalkedConnect 
   const pieces = [body.subarray(0, cursor.position)]
   const properties = isMqtt5 ? cursor.properties(PacketType.Connect) : NO_PROPERTIES
   const clientIdAt = cursor.position
-  cursor.string('Client Identifier', isMqtt5 ? 'MQTT-3.1.3-4' : 'MQTT-3.1.3-4')
+  cursor.string('Client Identifier', 'MQTT-3.1.3-4')
   let willProperties = NO_PROPERTIES
   let restAt = clientIdAt
   if (isMqtt5) pieces.push(EMPTY_PROPERTIES)
@@ -163,7 +163,7 @@ export function walkSubscribe(
   version: ProtocolVersion,
   maxFilters: number,
 ): Walked {
-  requireFlags(firstByte, PacketType.Subscribe, 2, version)
+  requireFlags(firstByte, PacketType.Subscribe, 2, version, 'MQTT-3.8.1-1')
   const cursor = new FrameCursor(body, 'SUBSCRIBE')
   const { properties, bare } = walkIdAndProperties(cursor, PacketType.Subscribe, version)
   if (cursor.atEnd) throw cursor.protocolError('without a Topic Filter', clause('subscribeEmpty', version))
@@ -192,7 +192,7 @@ export function walkUnsubscribe(
   version: ProtocolVersion,
   maxFilters: number,
 ): Walked {
-  requireFlags(firstByte, PacketType.Unsubscribe, 2, version)
+  requireFlags(firstByte, PacketType.Unsubscribe, 2, version, 'MQTT-3.10.1-1')
   const cursor = new FrameCursor(body, 'UNSUBSCRIBE')
   const { properties, bare } = walkIdAndProperties(cursor, PacketType.Unsubscribe, version)
   if (cursor.atEnd) throw cursor.protocolError('without a Topic Filter', clause('unsubscribeEmpty', version))

@@ -49,7 +49,7 @@ bool Reactor::fail(const char* what) {
 bool Reactor::execute() {
   auto end = static_cast<uint32_t>(memory_.outbox[0]);
   memory_.outbox[0] = 1;
-  if (end <= 1) return true;
+  if (end <= 1 || closed_) return true;
   if (end > memory_.outbox_words) return fail("outbox[0] is behind the end of the outbox");
   const int32_t* at = memory_.outbox + 1;
   const int32_t* stop = memory_.outbox + end;
@@ -60,6 +60,7 @@ bool Reactor::execute() {
     at += used;
     if (queued_since_flush_ >= options_.flush_after) [[unlikely]] flush_all();
   }
+  publish_totals();
   return true;
 }
 
