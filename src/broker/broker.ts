@@ -138,7 +138,7 @@ export class Broker implements ReactorReceiver {
     const problem =
       topicProblemInBytes(this.#reactor.inboxBytes, nameOffset, nameLength) ??
       topicNameProblem(name, this.settings.maxTopicLevels)
-    this.#context.router.nameTopic(id, new Topic(name, problem))
+    this.#context.router.nameTopic(id, new Topic(name, problem, true))
   }
 
   handleForgotten(id: number): void {

@@ -257,6 +257,11 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     else this.#hold().addAction(action)
   }
 
+  /** QoS 1 messages of the client whose PUBACK waits for the store. */
+  get unansweredPublishes(): number {
+    return this.#held?.unansweredPublishes ?? 0
+  }
+
   handleStored(ticket: number): void {
     if (this.#held?.release(ticket) === true) this.#held = undefined
   }

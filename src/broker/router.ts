@@ -19,7 +19,8 @@ export class Router {
   readonly #topics: (Topic | undefined)[] = []
   readonly #groups: GroupSource
   readonly #maxLevels: number
-  #recipientList = new Int32Array(3 * 256)
+  readonly #list3 = new RecipientList()
+  readonly #list5 = new RecipientList()
   readonly #matched: FilterNode<Recipients>[] = []
 
   constructor(groups: GroupSource, maxLevels: number) {
@@ -133,41 +134,35 @@ export class Router {
     return true
   }
 
-  /** QoS 1 and 2, and merged overlaps: each target by itself, those alike written as one list. */
+  /** QoS 1 and 2, and merged overlaps: each target by itself, those alike written as one list a version. */
   #deliverTo(targets: readonly Target[], publication: Publication): void {
-    const listable = publication.inInbox && publication.qos > 0 && targets.length >= 4
-    let listed = 0
+    const { qos } = publication
+    const listable = publication.isListable && qos > 0 && targets.length >= 4
+    const list3 = this.#list3
+    const list5 = this.#list5
+    list3.count = 0
+    list5.count = 0
     for (let i = 0; i < targets.length; i++) {
       const target = targets[i]!
       const { session } = target
-      if (listable && target.qos >= publication.qos && session.version !== 5) {
+      if (listable && target.qos >= qos && target.isPlain) {
         const packetId = session.takePacketId(publication)
         if (packetId !== 0) {
-          if (listed * 3 === this.#recipientList.length) this.#growList()
-          const list = this.#recipientList
-          const connection = session.connection!
-          list[listed * 3] = connection.slot
-          list[listed * 3 + 1] = connection.generation
-          list[listed * 3 + 2] = packetId
-          listed++
+          ;(session.version === 5 ? list5 : list3).add(session.connection!, packetId)
           continue
         }
       }
       session.deliver(publication, target)
     }
-    if (listed > 0) publication.writeToList(3, 0x30 | (publication.qos << 1), this.#recipientList, listed)
+    const first = 0x30 | (qos << 1)
+    if (list3.count > 0) publication.writeToList(3, first, list3.words, list3.count)
+    if (list5.count > 0) publication.writeToList(5, first, list5.words, list5.count)
   }
 
   #noteSingle(topic: Topic, list: Recipients): void {
     if (list.members.length !== 1 || list.shared !== undefined) return
     topic.single = list.members[0]
     topic.singleAt = this.#memberships
-  }
-
-  #growList(): void {
-    const larger = new Int32Array(this.#recipientList.length * 2)
-    larger.set(this.#recipientList)
-    this.#recipientList = larger
   }
 
   #route(topic: Topic): Route {
@@ -193,5 +188,26 @@ export class Router {
     )
     topic.route = route
     return route
+  }
+}
+
+/** (slot, generation, packet identifier) of each receiver of one variant of a message, written as one command. */
+class RecipientList {
+  words = new Int32Array(3 * 64)
+  count = 0
+
+  add(to: { readonly slot: number; readonly generation: number }, packetId: number): void {
+    const at = this.count * 3
+    if (at === this.words.length) this.#grow()
+    this.words[at] = to.slot
+    this.words[at + 1] = to.generation
+    this.words[at + 2] = packetId
+    this.count++
+  }
+
+  #grow(): void {
+    const larger = new Int32Array(this.words.length * 2)
+    larger.set(this.words)
+    this.words = larger
   }
 }

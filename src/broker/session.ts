@@ -2,12 +2,14 @@
 // their way from it. Outlives its client when its expiry says so. Decides for each message: send now, queue, or drop.
 // Holds references on the messages it keeps; `end()` gives all of them back. Idle sessions own no tables.
 import type { QoS } from '../mqtt/qos.ts'
+import { variableByteIntegerSize } from '../mqtt/variable-byte-integer.ts'
 import type { Connection } from '../net/connection.ts'
 import { NO_MIDDLE } from '../net/outbox.ts'
 import { InboundQos2 } from '../qos/inbound-qos2.ts'
 import { MessageQueue } from '../qos/message-queue.ts'
 import { type Acknowledged, OutboundInflight, UNKNOWN_ID, WRONG_STATE } from '../qos/outbound-inflight.ts'
 import type { BrokerContext } from './context.ts'
+import { fitsOutbox, frameWithProperties } from './large-properties.ts'
 import { Delivery } from './message.ts'
 import { type Publication, propertyBlock, secondsLeft } from './publication.ts'
 import type { RetainedReplay } from './retained-replay.ts'
@@ -15,6 +17,8 @@ import type { SharedSubscription } from './shared-subscriptions.ts'
 import { Subscription, type SubscriptionOptions, type Target } from './subscription.ts'
 
 const PUBREL = 0x62
+/** No Maximum Packet Size. */
+const UNLIMITED = 0xffffffff
 /** Steps of a retained walk that may find nothing before others have their turn. */
 const REPLAY_SLICE = 256
 
@@ -48,8 +52,12 @@ export class Session {
   subscriptions: Map<string, Subscription | SharedSubscription> | undefined
   inbound: InboundQos2 | undefined
   replays: RetainedReplay[] | undefined
-  /** Largest packet the client takes. */
-  maximumPacketSize = 0xffffffff
+  /** Largest packet the client takes [MQTT-3.1.2-24]. */
+  maximumPacketSize = UNLIMITED
+  /** Topic aliases it takes on this connection. */
+  topicAliasMaximum = 0
+  /** Those the broker has set on it. */
+  #aliases: Map<string, number> | undefined
 
   constructor(context: BrokerContext, clientId: string, version: 3 | 4 | 5) {
     this.#context = context
@@ -71,16 +79,17 @@ export class Session {
     const { connection } = this
     if (qos === 0) {
       if (connection !== undefined) {
-        publication.writeTo(connection, this.version, retain ? 0x31 : 0x30, 0, target.subscriptionIds)
+        this.#send(connection, publication, retain ? 0x31 : 0x30, 0, target.subscriptionIds)
       } else if (this.#context.settings.queueQos0Messages) {
         this.#enqueue(publication, 0, retain, target.subscriptionIds)
       }
       return
     }
     if (connection !== undefined && this.#maySend(connection)) {
+      if (this.#isTooLarge(publication, target.subscriptionIds)) return
       const packetId = this.#take(publication, qos, retain, target.subscriptionIds)
       const first = 0x30 | (qos << 1) | (retain ? 1 : 0)
-      publication.writeTo(connection, this.version, first, packetId, target.subscriptionIds)
+      this.#send(connection, publication, first, packetId, target.subscriptionIds)
       return
     }
     this.#enqueue(publication, qos, retain, target.subscriptionIds)
@@ -92,7 +101,7 @@ export class Session {
    */
   takePacketId(publication: Publication): number {
     const { connection } = this
-    if (connection === undefined || !this.#maySend(connection)) return 0
+    if (connection === undefined || !this.#maySend(connection) || this.maximumPacketSize !== UNLIMITED) return 0
     return this.#take(publication, publication.qos, false, undefined)
   }
 
@@ -140,6 +149,7 @@ export class Session {
     this.receiveMaximum = receiveMaximum
     this.#outstanding = 0
     this.#resend = undefined
+    this.#aliases = undefined
     this.#eachSubscription((subscription) => subscription.recipients.online(subscription))
     if (this.inflight !== undefined && this.inflight.count > 0) {
       this.#resend = []
@@ -245,6 +255,40 @@ export class Session {
     }
   }
 
+  #send(
+    connection: Connection,
+    publication: Publication,
+    first: number,
+    packetId: number,
+    ids: readonly number[] | undefined,
+  ): void {
+    if (this.topicAliasMaximum === 0 || !publication.topic.isFrequent) {
+      publication.writeTo(connection, this.version, first, packetId, ids)
+      return
+    }
+    const { name } = publication.topic
+    const known = this.#aliases?.get(name)
+    if (known !== undefined) {
+      publication.writeAliased(connection, first, packetId, ids, known, true)
+    } else if ((this.#aliases?.size ?? 0) >= this.topicAliasMaximum || this.#isTooLarge(publication, ids)) {
+      publication.writeTo(connection, this.version, first, packetId, ids)
+    } else {
+      this.#aliases ??= new Map()
+      this.#aliases.set(name, this.#aliases.size + 1)
+      publication.writeAliased(connection, first, packetId, ids, this.#aliases.size, false)
+    }
+  }
+
+  /** Over its Maximum Packet Size: dropped as if it had been sent [MQTT-3.1.2-25]. */
+  #isTooLarge(publication: Publication, ids: readonly number[] | undefined): boolean {
+    if (this.maximumPacketSize === UNLIMITED) return false
+    const aliased = this.topicAliasMaximum > 0 ? 3 : 0
+    if (publication.packetSize5(ids) + aliased <= this.maximumPacketSize) return false
+    this.#context.counters.droppedTooLarge++
+    this.#context.dropped(this.clientId, 'larger than its Maximum Packet Size')
+    return true
+  }
+
   #eachSubscription(visit: (subscription: Subscription) => void): void {
     if (this.subscriptions === undefined) return
     for (const each of this.subscriptions.values()) if (each instanceof Subscription) visit(each)
@@ -345,8 +389,7 @@ export class Session {
   /** Sends a delivery that was waiting; returns its bytes. The delivery's reference is kept or given back here. */
   #sendDelivery(connection: Connection, delivery: Delivery): number {
     const { message, qos } = delivery
-    if (message.expiresAt <= this.#context.clock.now()) {
-      this.#context.counters.droppedExpired++ // [MQTT-3.3.2-5]
+    if (!this.#isDeliverable(delivery)) {
       if (this.isPersistent) this.#context.journal.queuedDropped(this.clientId, delivery)
       message.release()
       return 0
@@ -363,18 +406,51 @@ export class Session {
     return bytes
   }
 
+  /** Not expired while it waited [MQTT-3.3.2-5], and not larger than the client takes [MQTT-3.1.2-25]. */
+  #isDeliverable(delivery: Delivery): boolean {
+    const { counters, clock } = this.#context
+    if (delivery.message.expiresAt <= clock.now()) {
+      counters.droppedExpired++
+      return false
+    }
+    if (
+      this.maximumPacketSize === UNLIMITED ||
+      packetSize(delivery, this.#middle(delivery)) <= this.maximumPacketSize
+    ) {
+      return true
+    }
+    counters.droppedTooLarge++
+    this.#context.dropped(this.clientId, 'larger than its Maximum Packet Size')
+    return false
+  }
+
+  #middle(delivery: Delivery): Uint8Array {
+    if (this.version !== 5) return NO_MIDDLE
+    const { message, subscriptionIds } = delivery
+    return propertyBlock(message.properties, secondsLeft(message.expiresAt, this.#context.clock.now()), subscriptionIds)
+  }
+
   #write(connection: Connection, delivery: Delivery, packetId: number, dup: boolean): number {
-    const { message, qos, retain, subscriptionIds } = delivery
-    const middle =
-      this.version === 5
-        ? propertyBlock(message.properties, secondsLeft(message.expiresAt, this.#context.clock.now()), subscriptionIds)
-        : NO_MIDDLE
+    const { message, qos, retain } = delivery
+    const { outbox, kept } = this.#context
+    const middle = this.#middle(delivery)
     const first = 0x30 | (dup ? 8 : 0) | (qos << 1) | (retain ? 1 : 0) // DUP [MQTT-3.3.1-1]
-    this.#context.outbox.forwardKept(connection, first, packetId, message.handle, middle)
-    return message.size + middle.length + 7
+    if (fitsOutbox(outbox, middle)) {
+      outbox.forwardKept(connection, first, packetId, message.handle, middle)
+    } else {
+      const handle = frameWithProperties(kept, message, middle)
+      outbox.forwardKept(connection, first, packetId, handle, NO_MIDDLE)
+      kept.release(handle)
+    }
+    return packetSize(delivery, middle)
   }
 
   #sendPubrel(connection: Connection, packetId: number): void {
     this.#context.outbox.sendShort(connection, PUBREL | 0x0200 | ((packetId >> 8) << 16) | ((packetId & 255) << 24), 4)
   }
+}
+
+function packetSize(delivery: Delivery, middle: Uint8Array): number {
+  const remaining = delivery.message.size + (delivery.qos === 0 ? 0 : 2) + middle.length
+  return 1 + variableByteIntegerSize(remaining) + remaining
 }

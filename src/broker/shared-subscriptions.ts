@@ -17,6 +17,7 @@ export class SharedSubscription implements Target {
   subscriptionIds: readonly number[] | undefined
   /** Not allowed in shared subscriptions [MQTT-3.8.3-4]. */
   readonly noLocal = false
+  readonly isPlain = false
 
   constructor(session: Session, group: SharedGroup, options: SubscriptionOptions) {
     this.session = session

@@ -18,6 +18,8 @@ export interface Target {
   readonly noLocal: boolean
   readonly retainAsPublished: boolean
   readonly subscriptionIds: readonly number[] | undefined
+  /** Receives exactly the bytes its protocol version's plain variant has. */
+  readonly isPlain: boolean
 }
 
 export class Subscription implements Target, GroupMember {
@@ -48,7 +50,7 @@ export class Subscription implements Target, GroupMember {
     this.subscriptionIds = options.subscriptionId === 0 ? undefined : [options.subscriptionId]
   }
 
-  /** Receives exactly the bytes its protocol version's plain variant has, so it may stand in a native group. */
+  /** Then it may stand in a native group. */
   get isPlain(): boolean {
     return !this.noLocal && !this.retainAsPublished && this.subscriptionIds === undefined
   }

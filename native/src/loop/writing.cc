@@ -47,7 +47,7 @@ void Reactor::queue_frame(uint32_t slot, Connection& connection, const PublishFr
 }
 
 bool Reactor::has_room_for(uint32_t slot, Connection& connection, const PublishFrame& frame) {
-  uint32_t limit = frame.has_id ? kMostQueued : connection.output_limit;
+  uint32_t limit = frame.has_id || frame.never_left_out ? kMostQueued : connection.output_limit;
   auto fits = [&] { return uint64_t{connection.out.bytes} + frame.total <= limit; };
   if (frame.total <= connection.max_packet_out) [[likely]] {
     if (fits()) [[likely]] return true;

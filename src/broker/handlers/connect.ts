@@ -93,6 +93,12 @@ function connectProblem(client: Client, packet: ConnectPacket): { reasonCode: Re
     if (packet.will.retain && !settings.retainAvailable) {
       return { reasonCode: ReasonCode.RetainNotSupported, text: 'Will Retain, but retained messages are not available' } // [MQTT-3.2.2-13]
     }
+    if (packet.will.qos > settings.maxQos) {
+      return {
+        reasonCode: ReasonCode.QosNotSupported,
+        text: `Will QoS ${packet.will.qos}, the maximum is ${settings.maxQos}`,
+      } // [MQTT-3.2.2-12]
+    }
   }
   if (!sessions.hasRoomFor(packet.clientId))
     return { reasonCode: ReasonCode.QuotaExceeded, text: 'max_sessions reached' }
@@ -135,6 +141,7 @@ function finishConnect(client: Client, packet: ConnectPacket, verdict: Verdict):
   session.expiryInterval = sessionExpiry(packet, settings.sessionExpiry)
   session.isBridge = packet.bridge
   session.maximumPacketSize = client.maximumPacketSize
+  session.topicAliasMaximum = Math.min(packet.properties.topicAliasMaximum ?? 0, settings.maxTopicAliasBroker) // [MQTT-3.1.2-26]
   context.wills.cancelDelayed(clientId)
   if (session.isPersistent) journal.sessionOpened(session)
 
@@ -181,11 +188,14 @@ function connackProperties(
   const { session, context } = client
   const granted = session!.expiryInterval
   const asked = packet.properties.sessionExpiryInterval ?? 0
+  const { responseInformation } = context.settings
+  const wantsResponses = packet.properties.requestResponseInformation === true && responseInformation !== ''
   const changedExpiry = granted !== effectiveExpiry(asked, Number.POSITIVE_INFINITY)
   return {
     ...(changedExpiry ? { sessionExpiryInterval: Math.min(granted, NEVER) } : {}), // [MQTT-3.2.2-20]
     ...announcedCapabilities(context.settings),
     ...(assigned === undefined ? {} : { assignedClientIdentifier: assigned }), // [MQTT-3.2.2-16]
+    ...(wantsResponses ? { responseInformation } : {}), // [MQTT-3.1.2-28]
     ...(keepAlive === packet.keepAlive ? {} : { serverKeepAlive: keepAlive }), // [MQTT-3.2.2-21]
   }
 }
