@@ -19,13 +19,16 @@ export class Router {
   readonly #topics: (Topic | undefined)[] = []
   readonly #groups: GroupSource
   readonly #maxLevels: number
+  readonly #queuesQos0: boolean
   readonly #list3 = new RecipientList()
   readonly #list5 = new RecipientList()
   readonly #matched: FilterNode<Recipients>[] = []
 
-  constructor(groups: GroupSource, maxLevels: number) {
+  /** `queuesQos0`: sessions keep QoS 0 messages while their clients are absent. */
+  constructor(groups: GroupSource, maxLevels: number, queuesQos0 = false) {
     this.#groups = groups
     this.#maxLevels = maxLevels
+    this.#queuesQos0 = queuesQos0
   }
 
   /** The reactor gave a Topic Name an id. */
@@ -126,7 +129,7 @@ export class Router {
       this.#deliverTo(overlap, publication)
     } else {
       for (const list of lists) {
-        if (publication.qos === 0) list.deliverQos0(publication)
+        if (publication.qos === 0) list.deliverQos0(publication, this.#queuesQos0)
         else this.#deliverTo(list.members, publication)
       }
     }
