@@ -80,6 +80,9 @@ export function compileTypeScript() {
   const compiler = at('node_modules', 'typescript', 'bin', 'tsc')
   // tsc keeps its own account of what has changed (dist/.tsbuildinfo).
   run(process.execPath, [compiler, '-p', at('tsconfig.json')], 'the TypeScript did not compile; its messages are above')
+  // The declarations of src/net name the contract as a neighbour of dist/src; tsc copies no .d.ts.
+  mkdirSync(at('dist', 'native'), { recursive: true })
+  copyFileSync(at('native', 'index.d.ts'), at('dist', 'native', 'index.d.ts'))
 }
 
 function checkCompiler() {
