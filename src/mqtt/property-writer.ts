@@ -1,5 +1,6 @@
-// Writing the properties of MQTT 5 packets, in the order of the table, Subscription Identifiers and User
-// Properties last, each in their own order. Whoever writes is ours, so nothing is checked but what the wire cannot say (RangeError).
+// Writing the properties of MQTT 5 packets, in the order of the table, Subscription Identifiers and User Properties
+// last, each in their own order. Whoever writes is ours, so nothing is checked but what the wire cannot say
+// (RangeError).
 
 import {
   binarySize,
