@@ -1,6 +1,7 @@
 // Who gets a message. Owns the subscription trie and the topics the reactor named; finds a topic's route, keeps it
 // exact, and hands each publication to the sessions behind it. Knows no sockets and no acknowledgements.
 import { matches, parseSharedFilter } from '../mqtt/topic.ts'
+import type { BrokerContext } from './context.ts'
 import type { Publication } from './publication.ts'
 import { type GroupSource, Recipients } from './recipients.ts'
 import { Route } from './route.ts'
@@ -18,12 +19,15 @@ export class Router {
   sharedSubscriptionCount = 0
   readonly #topics: (Topic | undefined)[] = []
   readonly #groups: GroupSource
+  readonly #context: () => BrokerContext
   readonly #maxLevels: number
   readonly #list3 = new RecipientList()
   readonly #list5 = new RecipientList()
   readonly #matched: FilterNode<Recipients>[] = []
 
-  constructor(groups: GroupSource, maxLevels: number) {
+  /** `context` is asked for late: the router is one of its parts. */
+  constructor(groups: GroupSource, maxLevels: number, context: () => BrokerContext) {
+    this.#context = context
     this.#groups = groups
     this.#maxLevels = maxLevels
   }
@@ -88,7 +92,7 @@ export class Router {
     recipients.shared ??= new Map()
     let group = recipients.shared.get(name)
     if (group === undefined) {
-      group = new SharedGroup(name, recipients)
+      group = new SharedGroup(this.#context(), name, recipients)
       recipients.shared.set(name, group)
     }
     const member = new SharedSubscription(session, group, options)

@@ -10,10 +10,10 @@ import { MessageQueue } from '../qos/message-queue.ts'
 import { type Acknowledged, OutboundInflight, UNKNOWN_ID, WRONG_STATE } from '../qos/outbound-inflight.ts'
 import type { BrokerContext } from './context.ts'
 import { fitsOutbox, frameWithProperties } from './large-properties.ts'
-import { Delivery } from './message.ts'
+import { Delivery, type Message } from './message.ts'
 import { type Publication, propertyBlock, secondsLeft } from './publication.ts'
 import type { RetainedReplay } from './retained-replay.ts'
-import type { SharedSubscription } from './shared-subscriptions.ts'
+import { type SharedGroup, SharedSubscription } from './shared-subscriptions.ts'
 import { Subscription, type SubscriptionOptions, type Target } from './subscription.ts'
 
 const PUBREL = 0x62
@@ -50,6 +50,8 @@ export class Session {
   isBridge = false
   /** By Topic Filter as subscribed, `$share/…` included. */
   subscriptions: Map<string, Subscription | SharedSubscription> | undefined
+  /** A shared group it is a member of has messages waiting. */
+  hasSharedBacklog = false
   inbound: InboundQos2 | undefined
   replays: RetainedReplay[] | undefined
   /** Largest packet the client takes [MQTT-3.1.2-24]. */
@@ -87,7 +89,7 @@ export class Session {
     }
     if (connection !== undefined && this.#maySend(connection)) {
       if (this.#isTooLarge(publication, target.subscriptionIds)) return
-      const packetId = this.#take(publication, qos, retain, target.subscriptionIds)
+      const packetId = this.#take(publication, qos, retain, target)
       const first = 0x30 | (qos << 1) | (retain ? 1 : 0)
       this.#send(connection, publication, first, packetId, target.subscriptionIds)
       return
@@ -133,14 +135,8 @@ export class Session {
     room = this.#pumpResend(connection, room)
     if (this.#resend !== undefined) return
     room = this.#pumpReplays(connection, room)
-    const { queue } = this
-    if (queue === undefined) return
-    while (room > 0 && queue.size > 0 && this.#outstanding < this.receiveMaximum) {
-      const delivery = queue.shift()!
-      this.#unqueued(delivery)
-      room -= this.#sendDelivery(connection, delivery)
-    }
-    if (queue.size === 0) this.queue = undefined
+    this.#pumpQueue(connection, room)
+    if (this.hasSharedBacklog && this.hasFreeWindow) this.#serveGroups()
   }
 
   /** A client takes the session over: everything unacknowledged is sent again, in order, with DUP [MQTT-4.4.0-1]. */
@@ -151,6 +147,7 @@ export class Session {
     this.#resend = undefined
     this.#aliases = undefined
     this.#eachSubscription((subscription) => subscription.recipients.online(subscription))
+    this.hasSharedBacklog = this.#groups().some((group) => group.backlog > 0)
     if (this.inflight !== undefined && this.inflight.count > 0) {
       this.#resend = []
       for (const { packetId, state, message } of this.inflight.unacknowledged()) {
@@ -166,6 +163,26 @@ export class Session {
     this.connection = undefined
     this.#resend = undefined
     this.replays = undefined
+    this.hasSharedBacklog = false
+    this.#returnShared()
+  }
+
+  /**
+   * QoS 1 messages of shared groups that were not acknowledged go back to their group [MQTT-4.8.2-4]; QoS 2 stays with the
+   * session, and dies with it [MQTT-4.8.2-5].
+   */
+  #returnShared(): void {
+    const { inflight } = this
+    if (inflight === undefined) return
+    const groups = new Set<SharedGroup>()
+    for (const { packetId, qos, message: delivery } of inflight.unacknowledged()) {
+      if (qos !== 1 || delivery?.group === undefined) continue
+      inflight.puback(packetId)
+      if (this.isPersistent) this.#context.journal.acknowledged(this.clientId, packetId)
+      delivery.group.takeBack(delivery.message)
+      groups.add(delivery.group)
+    }
+    for (const group of groups) group.drain()
   }
 
   /** Everything it holds is given back; the object is dead. */
@@ -218,6 +235,19 @@ export class Session {
     this.#context.router.unsubscribe(known)
     if (this.isPersistent) this.#context.journal.unsubscribed(this.clientId, filter)
     return true
+  }
+
+  /** Hands over a message that waited in a shared group, which gives its reference away. */
+  deliverShared(message: Message, member: SharedSubscription): void {
+    const qos = Math.min(member.qos, message.qos) as QoS
+    const retain = member.retainAsPublished && message.retain
+    this.#sendDelivery(this.connection!, new Delivery(message, qos, retain, member.subscriptionIds, member.group))
+  }
+
+  /** Whether its output is full. */
+  get isCongested(): boolean {
+    const { connection } = this
+    return connection === undefined || this.#context.queuedBytes(connection) >= this.#context.settings.outputHighWater
   }
 
   /** Whether a QoS 1 or 2 message handed over now would be sent now. */
@@ -303,15 +333,18 @@ export class Session {
     )
   }
 
-  #take(publication: Publication, qos: QoS, retain: boolean, ids: readonly number[] | undefined): number {
+  #take(publication: Publication, qos: QoS, retain: boolean, target: Target | undefined): number {
     this.inflight ??= new OutboundInflight<Delivery>()
-    // What ends with its connection can never be resent, so it keeps nothing, unless retry is on.
-    const keeps = this.expiryInterval > 0 || this.#context.settings.retryInterval > 0
-    const delivery = keeps ? new Delivery(publication.keep().hold(), qos, retain, ids) : undefined
-    const now = this.#context.settings.retryInterval > 0 ? this.#context.clock.now() : undefined
+    const { settings, clock, journal } = this.#context
+    const group = target?.group
+    // What ends with its connection can never be sent again and keeps nothing, unless retry is on or a group wants it back.
+    const keeps = this.expiryInterval > 0 || settings.retryInterval > 0 || group !== undefined
+    const delivery = keeps
+      ? new Delivery(publication.keep().hold(), qos, retain, target?.subscriptionIds, group)
+      : undefined
     this.#outstanding++
-    const packetId = this.inflight.take(qos as 1 | 2, delivery, now)
-    if (this.isPersistent) this.#context.journal.sent(this.clientId, packetId, delivery!)
+    const packetId = this.inflight.take(qos as 1 | 2, delivery, settings.retryInterval > 0 ? clock.now() : undefined)
+    if (this.isPersistent) journal.sent(this.clientId, packetId, delivery!)
     return packetId
   }
 
@@ -320,7 +353,9 @@ export class Session {
     if (outcome !== undefined) outcome.message.release()
     if (this.isPersistent) this.#context.journal.acknowledged(this.clientId, packetId)
     this.#outstanding--
-    if (this.queue !== undefined || this.replays !== undefined || this.#resend !== undefined) this.pump()
+    if (this.queue !== undefined || this.replays !== undefined || this.#resend !== undefined || this.hasSharedBacklog) {
+      this.pump()
+    }
     return true
   }
 
@@ -344,6 +379,29 @@ export class Session {
   #unqueued(delivery: Delivery): void {
     this.#context.counters.messagesQueued--
     this.#context.counters.bytesQueued -= delivery.message.size
+  }
+
+  #pumpQueue(connection: Connection, room: number): void {
+    const { queue } = this
+    if (queue === undefined) return
+    let left = room
+    while (left > 0 && queue.size > 0 && this.#outstanding < this.receiveMaximum) {
+      const delivery = queue.shift()!
+      this.#unqueued(delivery)
+      left -= this.#sendDelivery(connection, delivery)
+    }
+    if (queue.size === 0) this.queue = undefined
+  }
+
+  /** Lets the groups it is a member of hand out what waits: to this session, or to whoever is next. */
+  #serveGroups(): void {
+    this.hasSharedBacklog = false
+    for (const group of this.#groups()) group.drain()
+  }
+
+  #groups(): SharedGroup[] {
+    if (this.subscriptions === undefined) return []
+    return [...this.subscriptions.values()].flatMap((each) => (each instanceof SharedSubscription ? [each.group] : []))
   }
 
   /** Retained messages, as many as fit now. A walk that finds little is cut into slices, so that others have their turn. */
