@@ -60,6 +60,7 @@ export class Session {
   topicAliasMaximum = 0
   /** Those the broker has set on it. */
   #aliases: Map<string, number> | undefined
+  #isPumpDue = false
 
   constructor(context: BrokerContext, clientId: string, version: 3 | 4 | 5) {
     this.#context = context
@@ -132,11 +133,27 @@ export class Session {
     const { connection } = this
     if (connection === undefined) return
     let room = this.#context.settings.outputHighWater - this.#context.queuedBytes(connection)
+    if (room <= 0) return // full, so the reactor owes `drained`
     room = this.#pumpResend(connection, room)
-    if (this.#resend !== undefined) return
-    room = this.#pumpReplays(connection, room)
-    this.#pumpQueue(connection, room)
-    if (this.hasSharedBacklog && this.hasFreeWindow) this.#serveGroups()
+    if (this.#resend === undefined) {
+      room = this.#pumpReplays(connection, room)
+      room = this.#pumpQueue(connection, room)
+    }
+    if (room <= 0) this.#pumpSoon()
+    else if (this.hasSharedBacklog && this.hasFreeWindow) this.#serveGroups()
+  }
+
+  /**
+   * What was written counts as waiting here, but the socket may take it all at once, and then nobody owes `drained`: looked
+   * at again when the commands have been carried out.
+   */
+  #pumpSoon(): void {
+    if (this.#isPumpDue) return
+    this.#isPumpDue = true
+    setImmediate(() => {
+      this.#isPumpDue = false
+      this.pump()
+    })
   }
 
   /** A client takes the session over: everything unacknowledged is sent again, in order, with DUP [MQTT-4.4.0-1]. */
@@ -381,9 +398,9 @@ export class Session {
     this.#context.counters.bytesQueued -= delivery.message.size
   }
 
-  #pumpQueue(connection: Connection, room: number): void {
+  #pumpQueue(connection: Connection, room: number): number {
     const { queue } = this
-    if (queue === undefined) return
+    if (queue === undefined) return room
     let left = room
     while (left > 0 && queue.size > 0 && this.#outstanding < this.receiveMaximum) {
       const delivery = queue.shift()!
@@ -391,6 +408,7 @@ export class Session {
       left -= this.#sendDelivery(connection, delivery)
     }
     if (queue.size === 0) this.queue = undefined
+    return left
   }
 
   /** Lets the groups it is a member of hand out what waits: to this session, or to whoever is next. */
@@ -417,7 +435,7 @@ export class Session {
         this.replays.shift()
         if (this.replays.length === 0) this.replays = undefined
       } else if (++fruitless === REPLAY_SLICE) {
-        setImmediate(() => this.pump())
+        this.#pumpSoon()
         break
       }
     }
