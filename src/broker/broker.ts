@@ -110,7 +110,7 @@ export class Broker implements ReactorReceiver {
       hooks,
       events,
       journal,
-      router: new Router(reactor, settings.maxTopicLevels),
+      router: new Router(reactor, settings.maxTopicLevels, () => context),
       retained: new RetainedStore({ settings, counters, throttled, journal, clock }),
       sessions: undefined as unknown as SessionRegistry,
       wills: new Wills(timers, clock, journal, (clientId, will) => this.#publishWill(clientId, will)),
@@ -138,7 +138,7 @@ export class Broker implements ReactorReceiver {
     const problem =
       topicProblemInBytes(this.#reactor.inboxBytes, nameOffset, nameLength) ??
       topicNameProblem(name, this.settings.maxTopicLevels)
-    this.#context.router.nameTopic(id, new Topic(name, problem))
+    this.#context.router.nameTopic(id, new Topic(name, problem, true))
   }
 
   handleForgotten(id: number): void {

@@ -17,9 +17,13 @@ export class Topic {
   single: Subscription | undefined
   singleAt = -1
 
-  constructor(name: string, problem: string | undefined) {
+  /** It was seen often enough to have an id: worth a Topic Alias. */
+  readonly isFrequent: boolean
+
+  constructor(name: string, problem: string | undefined, isFrequent = false) {
     this.name = name
     this.problem = problem
+    this.isFrequent = isFrequent
   }
 
   static of(name: string, maxLevels: number): Topic {

@@ -62,6 +62,7 @@ export function walkConnect(firstByte: number, body: Uint8Array): WalkedConnect 
   const flagsAt = cursor.position
   const flags = walkConnectFlags(cursor, protocolVersion)
   cursor.uint16('Keep Alive')
+  // The bare body: head, then everything else but the properties, whose place an empty Property Length takes
   const pieces = [body.subarray(0, cursor.position)]
   const properties = isMqtt5 ? cursor.properties(PacketType.Connect) : NO_PROPERTIES
   const clientIdAt = cursor.position
@@ -105,8 +106,9 @@ function walkConnectFlags(cursor: FrameCursor, version: ProtocolVersion): number
   if (version !== ProtocolVersion.Mqtt31) {
     if (flags & FLAG.reserved) throw cursor.malformed('with its reserved flag set', 'MQTT-3.1.2-3')
     if (!(flags & FLAG.will)) {
-      if (flags & FLAG.willQos)
+      if (flags & FLAG.willQos) {
         throw cursor.malformed('with Will QoS but no Will', is3 ? 'MQTT-3.1.2-13' : 'MQTT-3.1.2-11')
+      }
       if (flags & FLAG.willRetain) {
         throw cursor.malformed('with Will Retain but no Will', is3 ? 'MQTT-3.1.2-15' : 'MQTT-3.1.2-13')
       }

@@ -192,6 +192,14 @@ bool Reactor::frame_of_kept(uint8_t first, const int32_t* words, PublishFrame* f
 }
 
 bool Reactor::with_middle(uint8_t first, int32_t offset, int32_t size, PublishFrame* frame) {
+  if (size < 0) {  // the receiver knows the topic by its alias
+    static constexpr uint8_t kNoTopic[2] = {0, 0};
+    frame->head = {kNoTopic, 2};
+    size &= INT32_MAX;
+  }
+  constexpr int32_t kNeverLeftOut = 1 << 30;
+  frame->never_left_out = (size & kNeverLeftOut) != 0;
+  size &= ~kNeverLeftOut;
   if (!in_outbox(offset, size)) return fail("a frame's middle is outside outboxBytes");
   frame->middle = {memory_.outbox_bytes + offset, static_cast<uint32_t>(size)};
   return frame->finish(first) || fail("a frame longer than a Control Packet can be");
