@@ -80,7 +80,8 @@ export const startBroker = async (options: BrokerOptions = {}): Promise<BrokerUn
     const port = await broker.listening()
     if (port !== undefined) return broker.underTest(port)
     // Mosquitto cannot choose a free port itself: somebody may have taken ours in between.
-    if (target !== 'mosquitto' || attempt === 3) throw new Error(`the broker did not start:\n${broker.lines.join('\n')}`)
+    if (target !== 'mosquitto' || attempt === 3)
+      throw new Error(`the broker did not start:\n${broker.lines.join('\n')}`)
   }
 }
 
@@ -239,7 +240,8 @@ class Launched {
       waitForLog: async (pattern) => {
         const test = typeof pattern === 'function' ? pattern : (line: string) => pattern.test(line)
         const line = await this.#line(test, stopDeadline)
-        if (line === undefined) throw new Error(`no log line ${pattern}; the last:\n${this.lines.slice(-10).join('\n')}`)
+        if (line === undefined)
+          throw new Error(`no log line ${pattern}; the last:\n${this.lines.slice(-10).join('\n')}`)
         return line
       },
       stop: (signal = 'SIGTERM') => this.#stop(signal),
@@ -268,7 +270,9 @@ class Launched {
 
   async #stopCleanly(): Promise<void> {
     const { code, signal } = await this.#stop('SIGTERM')
-    const fault = this.lines.find((line) => /AddressSanitizer|runtime error|uncaught|internal error|"level":60/i.test(line))
+    const fault = this.lines.find((line) =>
+      /AddressSanitizer|runtime error|uncaught|internal error|"level":60/i.test(line),
+    )
     if (code === 0 && fault === undefined) return
     throw new Error(`the broker ended with ${code ?? signal}; ${fault ?? ''}\n${this.lines.slice(-20).join('\n')}`)
   }

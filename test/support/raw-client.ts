@@ -3,7 +3,16 @@
 // Owns its socket; `closeClients` closes what a failed test left open.
 import { Socket } from 'node:net'
 import * as packets from './packets.ts'
-import { type Bytes, type Connect, type Packet, type Publish, type QoS, type ReceivedPublish, Type, type TypeName } from './packets.ts'
+import {
+  type Bytes,
+  type Connect,
+  type Packet,
+  type Publish,
+  type QoS,
+  type ReceivedPublish,
+  Type,
+  type TypeName,
+} from './packets.ts'
 
 export type CloseKind = 'fin' | 'reset'
 
@@ -150,6 +159,12 @@ export class RawClient {
     if (!same) throw new Error(`expected ${wanted.join(' ')}, received ${spaced(bytes)}`)
   }
 
+  /** The next byte, left where it is; undefined when the stream has ended. */
+  async nextByte(): Promise<number | undefined> {
+    await this.#until(() => this.#queue.length > 0 || this.#closed !== undefined, 'a byte')
+    return this.#queue.peek(1)[0]
+  }
+
   /** The next packet, whatever it is. */
   async nextPacket(what = 'a packet'): Promise<Packet> {
     await this.#until(() => (this.#queue.packetLength() ?? Number.POSITIVE_INFINITY) <= this.#queue.length, what)
@@ -174,6 +189,44 @@ export class RawClient {
       if (actual !== value) throw new Error(`PUBLISH ${received.topic}: ${key} is ${actual}, not ${value}`)
     }
     return received
+  }
+
+  /** Receives and acknowledges, through the whole exchange of its QoS, all that the broker has for this client now. */
+  async receiveAll(): Promise<ReceivedPublish[]> {
+    const received: ReceivedPublish[] = []
+    for (let quiet = false; !quiet; ) {
+      this.send(packets.pingreq())
+      quiet = true
+      for (let type = 0; type !== Type.PINGRESP; ) {
+        const packet = await this.nextPacket()
+        type = packet.type
+        if (type !== Type.PINGRESP) quiet = false
+        const message = this.acknowledge(packet)
+        if (message) received.push(message)
+      }
+    }
+    return received
+  }
+
+  /** As `receiveAll`, until `count` messages are here; more than `count` is a failure. */
+  async receive(count: number): Promise<ReceivedPublish[]> {
+    const received: ReceivedPublish[] = []
+    while (received.length < count) {
+      const message = this.acknowledge(await this.nextPacket(`message ${received.length + 1} of ${count}`))
+      if (message) received.push(message)
+    }
+    const more = await this.receiveAll()
+    if (more.length > 0) throw new Error(`${more.length} more messages than ${count}, the first: ${more[0]!.topic}`)
+    return received
+  }
+
+  /** Sends what answers a PUBLISH or a PUBREL; returns the message when it was a PUBLISH. */
+  acknowledge(packet: Packet): ReceivedPublish | undefined {
+    if (packet.type === Type.PUBREL) this.send(packets.pubcomp(packets.packetIdOf(packet)))
+    if (packet.type !== Type.PUBLISH) return undefined
+    const message = packets.readPublish(packet)
+    if (message.qos > 0) this.send(message.qos === 1 ? packets.puback(message.id) : packets.pubrec(message.id))
+    return message
   }
 
   /** That nothing was sent to this client before now: the answer to a PINGREQ comes next. */
@@ -222,7 +275,8 @@ export class RawClient {
   async expectClosed(kind?: CloseKind): Promise<CloseKind> {
     await this.#until(() => this.#closed !== undefined || this.#queue.length > 0, 'the end of the stream')
     if (this.#queue.length > 0) throw new Error(`expected the end, received ${spaced(this.#queue.peek(64))}`)
-    if (kind !== undefined && this.#closed !== kind) throw new Error(`expected ${kind}, the stream ended with ${this.#closed}`)
+    if (kind !== undefined && this.#closed !== kind)
+      throw new Error(`expected ${kind}, the stream ended with ${this.#closed}`)
     this.#socket.end()
     return this.#closed!
   }
@@ -234,21 +288,34 @@ export class RawClient {
     return { kind: this.#closed!, bytes: this.#queue.take(this.#queue.length) }
   }
 
+  /** Waits until our own writing fails, because the broker no longer knows this connection. */
+  async destroyedByPeer(): Promise<void> {
+    if (this.#socket.destroyed) return
+    await new Promise<void>((resolve, reject) => {
+      const late = () => reject(new Error(`the connection is alive after ${deadline / 1000} s`))
+      const timer = setTimeout(late, deadline)
+      this.#socket.once('close', () => {
+        clearTimeout(timer)
+        resolve()
+      })
+    })
+  }
+
   /** Sends FIN; reading goes on. */
   end(...bytes: Bytes[]): void {
     if (bytes.length > 0) this.send(...bytes)
     this.#socket.end()
   }
 
-  /** Ends the connection with RST. */
+  /** Ends the connection with RST. Not after `end`: libuv cannot reset what it is shutting down, and leaks it. */
   reset(): void {
     this.#socket.resetAndDestroy()
   }
 
-  /** Sends DISCONNECT and waits until the broker has closed. */
+  /** Sends DISCONNECT and FIN, and waits until the broker has closed; drops what was not read. */
   async disconnect(): Promise<void> {
     this.end(packets.disconnect())
-    await this.expectClosed()
+    await this.readToEnd()
   }
 
   /** Stops reading: the kernel's buffers fill and the window goes to 0. */
@@ -290,4 +357,7 @@ export class RawClient {
 
 const hexId = (id: number): string => packets.uint16(id).toString('hex')
 
-const spaced = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex').replaceAll(/(..)(?=.)/g, '$1 ')
+const spaced = (bytes: Uint8Array): string =>
+  Buffer.from(bytes)
+    .toString('hex')
+    .replaceAll(/(..)(?=.)/g, '$1 ')
