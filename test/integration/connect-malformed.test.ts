@@ -57,7 +57,7 @@ const rows: Row[] = [
   { clause: 'MQTT-3.1.2-1', what: 'an empty body', bytes: hex('10 00') },
   { clause: 'MQTT-3.1.2-1', what: 'no Keep Alive', bytes: frame(0x10, string('MQTT'), hex('04 02')) },
   { clause: 'MQTT-3.1.2-1', what: 'half a Keep Alive', bytes: frame(0x10, string('MQTT'), hex('04 02 00')) },
-  { clause: 'MQTT-2.2.3', what: 'a Remaining Length of five bytes', bytes: hex('10 80 80 80 80 01') },
+  { clause: '2.2.3', what: 'a Remaining Length of five bytes', bytes: hex('10 80 80 80 80 01') },
   ...Object.entries(illFormed).map(([what, bytes]) => ({
     clause: 'MQTT-1.5.3-1',
     what: `${what} in the client id`,

@@ -55,7 +55,7 @@ test('a persistent peer that never reads keeps its first messages in order and c
   for (let n = 0; n < 800; n++) await publisher.expectPacket('PUBACK')
   deaf.resume()
   const received = await deaf.receive(800)
-  received.forEach(({ text }, n) => assert.ok(text.startsWith(`${n} `)))
+  assert.ok(received.every(({ text }, n) => text.startsWith(`${n} `)))
   await deaf.disconnect()
   await (await RawClient.connect(broker, { clientId: 'deaf-stored' })).disconnect()
 })

@@ -148,7 +148,7 @@ const otherRows: Row[] = [
   { clause: 'MQTT-4.8.0-1', what: 'PINGRESP', bytes: hex('d0 00'), mosquitto: itsOwn },
   { clause: 'MQTT-4.8.0-1', what: 'a packet of type 0', bytes: hex('00 00') },
   { clause: 'MQTT-4.8.0-1', what: 'AUTH, a packet of type 15', bytes: hex('f0 00') },
-  { clause: 'MQTT-2.2.3', what: 'a Remaining Length of five bytes', bytes: hex('30 ff ff ff ff 01') },
+  { clause: '2.2.3', what: 'a Remaining Length of five bytes', bytes: hex('30 ff ff ff ff 01') },
 ]
 
 for (const row of [publishRows, flagRows, acknowledgementRows, subscribeRows, unsubscribeRows, otherRows].flat()) {

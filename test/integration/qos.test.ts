@@ -127,7 +127,7 @@ test('[MQTT-4.6.0-6] messages of one topic and QoS arrive in the order they were
   for (const qos of [0, 1, 2] as const) {
     for (let n = 0; n < 200; n++) await publisher.publish({ topic: `order/${qos}`, payload: `${n}`, qos })
     const received = await subscriber.receive(200)
-    received.forEach((message, n) => assert.ok(message.text === `${n}` && message.qos === qos, message.text))
+    assert.ok(received.every((message, n) => message.text === `${n}` && message.qos === qos))
   }
 })
 

@@ -9,19 +9,19 @@ export type Target = 'martlet' | 'mosquitto'
 /** The repository's root; this file runs from `dist/test/support/`. */
 export const repositoryRoot = fileURLToPath(new URL('../../../', import.meta.url))
 
-export const target: Target = process.env['MARTLET_TEST_TARGET'] === 'mosquitto' ? 'mosquitto' : 'martlet'
+export const target: Target = process.env.MARTLET_TEST_TARGET === 'mosquitto' ? 'mosquitto' : 'martlet'
 
 /** Whether the reactor runs with the smallest buffers it accepts, so that every overflow and split happens. */
-export const tinySizes = process.env['MARTLET_SIZES'] === 'tiny'
+export const tinySizes = process.env.MARTLET_SIZES === 'tiny'
 
 /** `usual`, or `tiny` when the broker reads 64 bytes at a time and a large test would only take longer. */
 export const sized = (usual: number, tiny: number): number => (tinySizes ? tiny : usual)
 
 /** A size of a long test, divided by MARTLET_LONG_DIVISOR (at least 1). */
 export const longSize = (full: number): number =>
-  Math.max(1, Math.round(full / Number(process.env['MARTLET_LONG_DIVISOR'] ?? 1)))
+  Math.max(1, Math.round(full / Number(process.env.MARTLET_LONG_DIVISOR ?? 1)))
 
-export const longTests = process.env['MARTLET_LONG'] === '1'
+export const longTests = process.env.MARTLET_LONG === '1'
 
 /** Registers one test. */
 export type Case = (name: string, run: () => Promise<void> | void) => void
