@@ -3,7 +3,7 @@ import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { startBroker } from '../support/broker-process.ts'
-import { sized } from '../support/target.ts'
+import { sized, unlessMosquitto } from '../support/target.ts'
 
 const broker = await startBroker()
 const clients = new Set<MqttClient>()
@@ -55,7 +55,8 @@ for (const protocol of [{ protocolId: 'MQIsdp', protocolVersion: 3 }, { protocol
 }
 
 for (const qos of [0, 1, 2] as const) {
-  test(`1,000 messages of QoS ${qos} published at once arrive complete and in order`, async () => {
+  const given = qos === 2 ? unlessMosquitto(test, 'it drops beyond 20 in flight towards it') : test
+  given(`1,000 messages of QoS ${qos} published at once arrive complete and in order`, async () => {
     const [subscriber, publisher] = [await connect(), await connect()]
     await subscriber.subscribeAsync('many', { qos })
     const received = messages(subscriber, 1000)

@@ -88,9 +88,17 @@ export class PeerProcess {
     this.#child.kill('SIGTERM')
   }
 
-  /** The exit code; null when a signal ended it. */
-  exit(): Promise<number | null> {
-    return this.#ended
+  /** The exit code; null when a signal ended it. Killed, and an error, when it does not end. */
+  async exit(): Promise<number | null> {
+    let late = false
+    const timer = setTimeout(() => {
+      late = true
+      this.kill9()
+    }, deadline)
+    const code = await this.#ended
+    clearTimeout(timer)
+    if (late) throw new Error(`the peer did not end; its last lines:\n${this.lines.slice(-10).join('\n')}`)
+    return code
   }
 
   /** The first `count` lines that match, now or later. */
@@ -136,7 +144,7 @@ export const mosquittoPub = async (broker: Address, args: string[], input?: stri
 /** Starts mosquitto_sub; resolves when its subscriptions are acknowledged. Messages are lines `= topic qos retain payload`. */
 export const mosquittoSub = async (broker: Address, args: string[]): Promise<PeerProcess> => {
   const peer = new PeerProcess('mosquitto_sub', [...addressArguments(broker), '-d', '-F', '= %t %q %r %p', ...args])
-  await peer.waitForLines(/^Subscribed|received SUBACK/)
+  await peer.waitForLines(/^Subscribed/)
   return peer
 }
 
@@ -169,7 +177,7 @@ export class PahoPeer {
   }
 
   async connect(broker: Address, options: Record<string, unknown>): Promise<PahoEvent> {
-    this.do('connect', { ...broker, ...options })
+    this.do('connect', { host: broker.host, port: broker.port, ...options })
     return await this.expect('connected')
   }
 
