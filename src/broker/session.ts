@@ -4,14 +4,13 @@
 import type { QoS } from '../mqtt/qos.ts'
 import { variableByteIntegerSize } from '../mqtt/variable-byte-integer.ts'
 import type { Connection } from '../net/connection.ts'
-import { NO_MIDDLE } from '../net/outbox.ts'
 import { InboundQos2 } from '../qos/inbound-qos2.ts'
 import { MessageQueue } from '../qos/message-queue.ts'
 import { type Acknowledged, OutboundInflight, UNKNOWN_ID, WRONG_STATE } from '../qos/outbound-inflight.ts'
 import type { BrokerContext } from './context.ts'
 import { fitsOutbox, frameWithProperties } from './large-properties.ts'
 import { Delivery, type Message } from './message.ts'
-import { type Publication, propertyBlock, secondsLeft } from './publication.ts'
+import { NO_BYTES, type Publication, propertyBlock, secondsLeft } from './publication.ts'
 import type { RetainedReplay } from './retained-replay.ts'
 import { type SharedGroup, SharedSubscription } from './shared-subscriptions.ts'
 import { Subscription, type SubscriptionOptions, type Target } from './subscription.ts'
@@ -501,7 +500,7 @@ export class Session {
   }
 
   #middle(delivery: Delivery): Uint8Array {
-    if (this.version !== 5) return NO_MIDDLE
+    if (this.version !== 5) return NO_BYTES
     const { message, subscriptionIds } = delivery
     return propertyBlock(message.properties, secondsLeft(message.expiresAt, this.#context.clock.now()), subscriptionIds)
   }
@@ -515,7 +514,7 @@ export class Session {
       outbox.forwardKept(connection, first, packetId, message.handle, middle)
     } else {
       const handle = frameWithProperties(kept, message, middle)
-      outbox.forwardKept(connection, first, packetId, handle, NO_MIDDLE)
+      outbox.forwardKept(connection, first, packetId, handle, NO_BYTES)
       kept.release(handle)
     }
     return packetSize(delivery, middle)

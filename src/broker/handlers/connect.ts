@@ -73,7 +73,7 @@ function readOrRefuse(client: Client, first: number, body: Uint8Array): ConnectP
       if (error instanceof MqttError && announcesMqtt5(body)) client.version = 5
       throw error
     }
-    client.version = error.answerVersion
+    client.version = 4 // the answer 3.1.1 demands, and the one that any version's client has a chance to know
     refuse(client, ReasonCode.UnsupportedProtocolVersion, error.message) // [MQTT-3.1.2-2]
     return undefined
   }
@@ -159,7 +159,7 @@ function finishConnect(client: Client, packet: ConnectPacket, verdict: Verdict, 
 
   const keepAlive = effectiveKeepAlive(packet, settings.maxKeepalive)
   client.keepAlive = keepAlive * 1000
-  client.will = willOf(packet)
+  client.will = willOf(client, packet)
   if (client.will !== undefined) context.wills.record(clientId, client.will)
   const outputLimit = Math.max(settings.outputLimit, 1)
   client.connection.admit(settings.maxPacketSize, Math.min(client.maximumPacketSize, 0x7fffffff), outputLimit)
@@ -216,11 +216,12 @@ function connackProperties(
   }
 }
 
-function willOf(packet: ConnectPacket): Client['will'] {
+function willOf(client: Client, packet: ConnectPacket): Client['will'] {
   const { will } = packet
   if (will === undefined) return undefined
   const { properties } = will
   return {
+    client: client.identity,
     topic: will.topic,
     payload: will.payload,
     qos: will.qos as QoS,
