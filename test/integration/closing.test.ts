@@ -98,7 +98,7 @@ refusal('DISCONNECT with bytes behind it is answered with FIN, not RST', async (
 })
 
 for (const [what, packet, answer] of [
-  ['an unacceptable level', rawConnect('MQTT', 6, 2, string('refused')), '20 02 00 01'],
+  ['an unacceptable level', rawConnect('MQTT', 2, 2, string('refused')), '20 02 00 01'],
   ['an empty client id of a stored session', connect({ clientId: '', clean: false }), '20 02 00 02'],
 ] as const) {
   refusal(`[MQTT-3.2.2-5] the CONNACK that refuses ${what} arrives although unread bytes wait`, async () => {

@@ -5,7 +5,6 @@ import * as assert from 'uvu/assert'
 import { startBroker } from '../support/broker-process.ts'
 import { connect, frame, hex, pingreq, publish, rawConnect, string, uint16 } from '../support/packets.ts'
 import { closeClients, RawClient } from '../support/raw-client.ts'
-import { unlessMosquitto } from '../support/target.ts'
 
 const broker = await startBroker()
 test.after.each(closeClients)
@@ -22,22 +21,36 @@ test('[MQTT-3.1.2-1] MQTT 3.1 (MQIsdp, level 3) is answered with CONNACK 0', asy
   await client.expectNothing()
 })
 
-for (const [what, name, level] of [
-  ['MQTT level 0', 'MQTT', 0],
-  ['MQTT level 3', 'MQTT', 3],
-  ['MQTT level 6', 'MQTT', 6],
-  ['MQTT level 0x84, a Mosquitto bridge', 'MQTT', 0x84],
-  ['MQTT level 255', 'MQTT', 255],
-  ['MQIsdp level 4', 'MQIsdp', 4],
+for (const [name, level] of [
+  ['MQTT', 0],
+  ['MQTT', 2],
+  ['MQTT', 3],
+  ['MQTT', 0x83],
+  ['MQIsdp', 4],
+  ['MQIsdp', 5],
 ] as const) {
-  const bridge = level === 0x84
-  const given = bridge ? unlessMosquitto(test, 'level 0x84 is its own bridge protocol') : test
-  given(`[MQTT-3.1.2-2] an unacceptable protocol level (${what}) is answered with CONNACK 1, then closed`, async () => {
+  test(`[MQTT-3.1.2-2] level ${level} of ${name} is answered with CONNACK 1, then closed`, async () => {
     const client = await RawClient.dial(broker, rawConnect(name, level, 2, string('level')))
     await client.expect('20 02 00 01')
     await client.expectClosed()
   })
 }
+
+for (const level of [6, 7, 127, 255]) {
+  test(`[MQTT-3.1.2-2] level ${level} of MQTT is refused with CONNACK 1, or 0x84 in the form of MQTT 5`, async () => {
+    const client = await RawClient.dial(broker, rawConnect('MQTT', level, 2, string('level')))
+    const connack = await client.expectPacket('CONNACK')
+    assert.is(connack.body[0], 0)
+    assert.is(connack.body[1], connack.body.length === 2 ? 1 : 0x84)
+    await client.expectClosed()
+  })
+}
+
+test('level 0x84 of MQTT, a Mosquitto bridge, is served as 3.1.1 or refused with CONNACK 1', async () => {
+  const client = await RawClient.dial(broker, rawConnect('MQTT', 0x84, 2, string('bridge')))
+  const connack = await client.expectPacket('CONNACK')
+  assert.ok(['0000', '0001'].includes(connack.body.toString('hex')))
+})
 
 for (const name of ['mqtt', 'MQTT ', 'MQT', '', 'HTTP/1.1', 'MQISDP']) {
   test(`[MQTT-3.1.2-1] the protocol name ${JSON.stringify(name)} is not accepted`, async () => {
@@ -123,7 +136,7 @@ for (const [what, bytes] of [
 test('[MQTT-3.1.4-5] nothing sent behind a refused CONNECT is processed', async () => {
   const watcher = await RawClient.connect(broker, { clientId: 'watcher' })
   await watcher.subscribe(['behind/refusal', 0])
-  const refused = rawConnect('MQTT', 6, 2, string('refused'))
+  const refused = rawConnect('MQTT', 2, 2, string('refused'))
   const client = await RawClient.dial(broker, refused, publish({ topic: 'behind/refusal', payload: 'x' }))
   await client.expect('20 02 00 01')
   await client.expectClosed()

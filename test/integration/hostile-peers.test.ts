@@ -175,7 +175,9 @@ const limited = unlessMosquitto(test, 'it has no output limit in bytes')
 limited(
   'a peer over its output limit misses QoS 0 messages, and gets every one it was sent whole and in order',
   async () => {
-    const small = await startBroker({ settings: { output_limit: 262_144 } })
+    const small = await startBroker({
+      settings: { output_limit: 262_144, output_high_water: 65_536, output_low_water: 16_384 },
+    })
     const deaf = await RawClient.connect(small, { clientId: 'deaf' })
     await deaf.subscribe(['flood', 0], ['end', 1])
     deaf.pause()

@@ -73,13 +73,28 @@ timeouts('a connection that sends its CONNECT a byte at a time, never to the end
 })
 
 timeouts('a refused client that never closes its side is closed when the linger deadline is over', async () => {
-  const refused = await RawClient.dial(broker, '10 0d 00 04 4d 51 54 54 06 02 00 00 00 01 61')
+  const refused = await RawClient.dial(broker, '10 0d 00 04 4d 51 54 54 02 02 00 00 00 01 61')
   await refused.expect('20 02 00 01')
   // The broker's FIN is here; ours is not sent. In the end writing to the connection must fail.
   assert.is(await refused.nextByte(), undefined)
   const stop = keepSending(refused, Buffer.alloc(1))
   await refused.destroyedByPeer()
   stop()
+})
+
+const writes = unlessMosquitto(test, 'it has no write_timeout')
+writes('a connection whose output makes no progress is closed after write_timeout, its neighbours stay', async () => {
+  const impatient = await startBroker({ settings: { write_timeout: 1 } })
+  const deaf = await RawClient.connect(impatient, { clientId: 'deaf', will: { topic: 'deaf/gone', payload: 'x' } })
+  await deaf.subscribe(['flood', 0])
+  deaf.pause()
+  const watcher = await RawClient.connect(impatient, { clientId: 'watcher' })
+  await watcher.subscribe(['deaf/gone', 0])
+  for (let n = 0; n < 200; n++) watcher.send(publish({ topic: 'flood', payload: Buffer.alloc(50_000) }))
+  await watcher.expectPublish({ topic: 'deaf/gone' })
+  await watcher.expectNothing()
+  closeClients()
+  await impatient.stopCleanly()
 })
 
 test.run()

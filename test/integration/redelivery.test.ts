@@ -218,4 +218,31 @@ test('a session whose client comes and goes while messages flow loses none and r
   for (let n = 0; n < 100; n++) assert.ok(seen.has(n), `${n} was lost`)
 })
 
+const retries = unlessMosquitto(test, 'it has no retry_interval any more')
+retries(
+  'with retry_interval, what a connected client does not acknowledge is sent again with DUP, until it is',
+  async () => {
+    const retrying = await startBroker({ settings: { retry_interval: 1 } })
+    const client = await RawClient.connect(retrying, { clientId: 'retried' })
+    await client.subscribe(['retry/#', 2])
+    const source = await RawClient.connect(retrying, { clientId: 'source' })
+    await source.publish({ topic: 'retry/1', payload: 'one', qos: 1 })
+    await source.publish({ topic: 'retry/2', payload: 'two', qos: 2 })
+    const one = await client.expectPublish({ text: 'one', dup: false })
+    const two = await client.expectPublish({ text: 'two', dup: false })
+    await client.expectPublish({ text: 'one', dup: true, id: one.id })
+    await client.expectPublish({ text: 'two', dup: true, id: two.id })
+    client.send(puback(one.id), pubrec(two.id))
+    // First the answer to PUBREC, then what the interval sends again: the PUBREL alone [MQTT-4.3.3-1].
+    for (let times = 0; times < 2; times++) {
+      const { type, body } = await client.nextPacket('PUBREL')
+      assert.equal([type, body.readUInt16BE()], [6, two.id])
+    }
+    client.send(pubcomp(two.id))
+    await client.expectNothing()
+    closeClients()
+    await retrying.stopCleanly()
+  },
+)
+
 test.run()

@@ -21,6 +21,8 @@ export interface Settings {
   retry_interval?: number
   max_connections?: number
   output_limit?: number
+  output_high_water?: number
+  output_low_water?: number
   sys_interval?: number
   max_keepalive?: number
   persistent_client_expiration?: string
