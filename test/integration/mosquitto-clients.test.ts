@@ -25,10 +25,7 @@ for (const qos of ['0', '1', '2']) {
     const subscriber = await mosquittoSub(broker, ['-t', 'lines', '-q', qos])
     const lines = Array.from({ length: 500 }, (_, n) => `line-${n}`)
     await mosquittoPub(broker, ['-t', 'lines', '-l', '-q', qos], `${lines.join('\n')}\n`)
-    assert.equal(
-      await messagesOf(subscriber, 500),
-      lines.map((line) => `lines ${qos} 0 ${line}`),
-    )
+    assert.equal(await messagesOf(subscriber, 500), lines.map((line) => `lines ${qos} 0 ${line}`))
   })
 }
 
@@ -44,18 +41,7 @@ test('a retained message greets mosquitto_sub, and -n -r clears it', async () =>
 
 test('kill -9 of mosquitto_sub publishes its will, its DISCONNECT does not', async () => {
   const watcher = await mosquittoSub(broker, ['-t', 'wills/#', '-q', '2'])
-  const will = (id: string) => [
-    '-t',
-    'x',
-    '-i',
-    id,
-    '--will-topic',
-    `wills/${id}`,
-    '--will-payload',
-    'gone',
-    '--will-qos',
-    '2',
-  ]
+  const will = (id: string) => ['-t', 'x', '-i', id, '--will-topic', `wills/${id}`, '--will-payload', 'gone', '--will-qos', '2']
   const polite = await mosquittoSub(broker, will('polite'))
   polite.terminate()
   await polite.exit()
@@ -73,10 +59,7 @@ for (const qos of ['1', '2']) {
     for (let n = 0; n < 3; n++) await mosquittoPub(broker, ['-t', `away/${qos}`, '-m', `${n}`, '-q', qos])
     const second = await mosquittoSub(broker, session)
     await mosquittoPub(broker, ['-t', `away/${qos}`, '-m', '3', '-q', qos])
-    assert.equal(
-      await messagesOf(second, 4),
-      ['0', '1', '2', '3'].map((text) => `away/${qos} ${qos} 0 ${text}`),
-    )
+    assert.equal(await messagesOf(second, 4), ['0', '1', '2', '3'].map((text) => `away/${qos} ${qos} 0 ${text}`))
   })
 }
 

@@ -61,10 +61,7 @@ for (const qos of [0, 1, 2] as const) {
     await subscriber.subscribeAsync('many', { qos })
     const received = messages(subscriber, 1000)
     await Promise.all(Array.from({ length: 1000 }, (_, n) => publisher.publishAsync('many', `${n}`, { qos })))
-    assert.equal(
-      (await received).map(({ text }) => Number(text)),
-      Array.from({ length: 1000 }, (_, n) => n),
-    )
+    assert.equal((await received).map(({ text }) => Number(text)), Array.from({ length: 1000 }, (_, n) => n))
   })
 }
 
@@ -86,9 +83,7 @@ test('retained: set, replayed, cleared', async () => {
 test('a will is published when the stream is destroyed, and not after end()', async () => {
   const watcher = await connect()
   await watcher.subscribeAsync('will/#', { qos: 2 })
-  const will = (topic: string): IClientOptions => ({
-    will: { topic, payload: Buffer.from('gone'), qos: 1, retain: false },
-  })
+  const will = (topic: string): IClientOptions => ({ will: { topic, payload: Buffer.from('gone'), qos: 1, retain: false } })
   const polite = await connect(will('will/polite'))
   await polite.endAsync()
   const received = messages(watcher, 1)
@@ -109,10 +104,7 @@ test('clean: false resumes the session with the messages queued while away', asy
   const received = messages(second, 20)
   const present = new Promise((resolve) => second.once('connect', ({ sessionPresent }) => resolve(sessionPresent)))
   assert.is(await present, true)
-  assert.equal(
-    (await received).map(({ text }) => Number(text)),
-    Array.from({ length: 20 }, (_, n) => n),
-  )
+  assert.equal((await received).map(({ text }) => Number(text)), Array.from({ length: 20 }, (_, n) => n))
 })
 
 test('the client reconnects by itself after it was taken over, and finds its session', async () => {
