@@ -116,7 +116,7 @@ export class RunningBroker {
     closeSync(output)
     const failed = new Promise<Error>((resolve) => child.once('error', resolve))
     const running = new RunningBroker(child, port, folder)
-    const problem = await Promise.race([running.#accepting(), failed])
+    const problem = child.pid === undefined ? await failed : await running.#accepting()
     if (problem === undefined) return running
     const words = (await readFile(log, 'utf8')).trim().split('\n').slice(-5).join('\n')
     await running.stop()

@@ -13,8 +13,26 @@ namespace {
 constexpr size_t kBurst = 64 * 1024;    // what one publisher writes before the next has its turn
 constexpr size_t kUnsent = 256 * 1024;  // a publisher whose socket is this far behind waits
 constexpr uint64_t kSubscribeDeadline = 30'000'000'000;  // ns
-constexpr uint64_t kDrainDeadline = 5'000'000'000;       // ns without a single delivery
+constexpr uint64_t kStalled = 5'000'000'000;             // ns without a single delivery
 constexpr uint64_t kMillisecond = 1'000'000;             // ns
+
+// A broker that has lost a whole window of messages would otherwise be waited for without end.
+class Patience {
+ public:
+  explicit Patience(uint64_t delivered) : delivered_(delivered), deadline_(now_ns() + kStalled) {}
+
+  bool lasts(uint64_t delivered) {
+    uint64_t now = now_ns();
+    if (delivered != delivered_) deadline_ = now + kStalled;
+    delivered_ = delivered;
+    return now < deadline_;
+  }
+
+ private:
+  uint64_t delivered_;
+  uint64_t deadline_;
+};
+
 }  // namespace
 
 Traffic::Traffic(const Options& options)
@@ -39,7 +57,7 @@ TrafficReport Traffic::run() {
     if (getchar() == EOF) give_up("nobody opened the gate");
   }
   measure(report);
-  drain();
+  if (!options_.messages) drain();
   report.lost = sent_ * copies_ - delivered_;
   report.repeated = repeated_;
   report.reordered = reordered_;
@@ -87,7 +105,8 @@ void Traffic::measure(TrafficReport& report) {
   if (options_.messages) {
     message_limit_ = sent_ + options_.messages;
     for (uint32_t i = 0; i < options_.publishers; i++) make_ready(i);
-    while (sent_ < message_limit_) step();
+    Patience patience(delivered_);
+    while (sent_ < message_limit_ && patience.lasts(delivered_)) step();
     drain();
   } else {
     uint64_t end = start + static_cast<uint64_t>(options_.seconds * 1e9);
@@ -106,13 +125,8 @@ void Traffic::measure(TrafficReport& report) {
 
 // Publishes nothing; ends when every copy has arrived, or when nothing has for a while.
 void Traffic::drain() {
-  uint64_t deadline = now_ns() + kDrainDeadline;
-  uint64_t seen = delivered_;
-  while (delivered_ < sent_ * copies_ && now_ns() < deadline) {
-    clients_.poll(*this, 10);
-    if (delivered_ != seen) deadline = now_ns() + kDrainDeadline;
-    seen = delivered_;
-  }
+  Patience patience(delivered_);
+  while (delivered_ < sent_ * copies_ && patience.lasts(delivered_)) clients_.poll(*this, 10);
 }
 
 void Traffic::step() {
