@@ -97,7 +97,7 @@ function progress({ shape, broker, run, result }: Step): void {
 
 function describeMachine(brokers: readonly Broker[], options: CommandLine, load: number): string {
   const model = cpus()[0]?.model.trim() ?? 'unknown processor'
-  const versions = brokers.filter(({ version }) => version !== '').map(({ name, version }) => `${name} ${version}`)
+  const versions = brokers.map(({ name, version }) => `${name} ${version}`.trim())
   const protocol = options.v5 ? 'MQTT 5' : 'MQTT 3.1.1'
   return [
     `${availableParallelism()} × ${model}, Linux ${release()}, load average ${load.toFixed(2)} before; ${versions.join(', ')}`,

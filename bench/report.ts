@@ -32,11 +32,13 @@ function costTable(rows: readonly Row[], { subject, brokers, cost }: ReportOptio
     title: `${title} (median, ± half the range)`,
     head: ['shape', ...brokers, ...references.map((name) => `× ${name}`), 'target', 'found', ''],
     body: rows.map((row) => {
-      const ratios = references.map((name) => number(ratio(row, subject, name, cost), 2))
+      const ratios = references.map((name) => ratioOf(ratio(row, subject, name, cost)))
       return [row.shape.title, ...row.cells.map((cell) => costOf(cell, cost)), ...ratios, ...judged(row, subject)]
     }),
   }
 }
+
+const ratioOf = (value: number | undefined): string => number(value, value !== undefined && value < 0.1 ? 3 : 2)
 
 function costOf(cell: Cell, cost: string): string {
   const value = medianOf(cell, cost)
