@@ -75,7 +75,12 @@ export class Session {
 
   /** Hands over one publication. Never throws: a full queue drops the message and counts it. */
   deliver(publication: Publication, target: Target): void {
-    if (target.noLocal && publication.publisher === this) return // [MQTT-3.8.3-3]
+    const own = publication.publisher === this
+    if (own && target.noLocal) return // [MQTT-3.8.3-3]
+    this.#deliver(publication, own ? (target.own ?? target) : target)
+  }
+
+  #deliver(publication: Publication, target: Target): void {
     const qos = Math.min(target.qos, publication.qos) as QoS // [MQTT-3.8.4-8]
     const retain = target.retainAsPublished && publication.retain // [MQTT-3.3.1-12], [MQTT-3.3.1-9]
     const { connection } = this

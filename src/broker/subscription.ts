@@ -17,6 +17,8 @@ export interface Target {
   readonly session: Session
   readonly qos: QoS
   readonly noLocal: boolean
+  /** Takes its place for what the session itself publishes, where No Local and other subscriptions overlap. */
+  readonly own?: Target | undefined
   readonly retainAsPublished: boolean
   readonly subscriptionIds: readonly number[] | undefined
   /** Receives exactly the bytes its protocol version's plain variant has. */
