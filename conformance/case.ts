@@ -42,7 +42,7 @@ export interface CaseDefinition {
   area: Area
   /** What must hold, one sentence. */
   title: string
-  /** Clause ids for each version the case applies to; an empty list where it is unnumbered text. */
+  /** Clause ids for each version the case applies to; `§4.8.2` where the text has no number. */
   clauses: Partial<Record<VersionName, readonly string[]>>
   needs?: readonly Feature[]
   /** Milliseconds; 20,000 unless said otherwise. */

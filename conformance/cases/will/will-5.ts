@@ -79,19 +79,23 @@ defineCase({
 defineCase({
   id: 'delay-ends-with-clean-start',
   area: 'will',
-  title: 'Clean Start 1 ends the session, and with it the wait for the Will Delay',
+  title: 'Clean Start 1 within the Will Delay: the Will Message comes at once or not at all',
   clauses: { '5': ['MQTT-3.1.2-8'] },
   needs: ['sessions'],
   async run(t) {
     const topic = t.topic('will')
-    const { subscriber } = await pair(t, topic)
+    const { subscriber, settled } = await pair(t, topic)
     const first = await t.connectPersistent({
       label: 'first',
       will: { topic, payload: 'will', properties: delay(600) },
     })
     first.drop()
     await t.connect({ clientId: t.id('s'), clean: true, label: 'second' })
-    await subscriber.receive('the Will Message: its session has ended', undefined, 5000)
+    // The session ended, which publishes the will; a new connection for the ClientID was made, which deletes it.
+    // [MQTT-3.1.2-8] says both, so either answer passes.
+    const will = await subscriber.takeIfAny('publish')
+    if (will === undefined) t.remark('Clean Start 1 deleted the Will Message of the session it ended')
+    t.none(await settled('no second copy'), 'no second copy')
   },
 })
 
