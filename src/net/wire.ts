@@ -66,5 +66,7 @@ export const Total = {
   PartialBytes: 14,
   QueuedBytes: 15,
   TopicIds: 16,
+  /** Payload bytes of the PUBLISH packets sent. */
+  PublishBytesOut: 17,
 } as const
 export const TOTALS = 32

@@ -1,0 +1,398 @@
+// Sockets to records: accepting, receiving in place, splitting, and what becomes of bytes that cannot be delivered yet.
+// Buffers grow with the bytes received, never with the length a peer announces.
+#include <errno.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "loop/reactor.h"
+
+namespace martlet {
+
+namespace {
+
+// A packet may need two: `topic` and `packet`. Checked before every recv, so that whatever it brings can be told.
+constexpr uint32_t kRecordsPerPacket = 2;
+constexpr uint32_t kFirstLargeBlock = 4096;
+constexpr size_t kDiscardSize = 1 << 20;
+
+// What accept() says about one connection that died in the queue, or about the network; the next one may be fine.
+bool is_passing(int error) {
+  switch (error) {
+    case ECONNABORTED:
+    case EPROTO:
+    case EPERM:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+    case ENOPROTOOPT:
+    case EOPNOTSUPP:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+bool Reactor::accept(uint32_t id, Listener& listener) {
+  for (uint32_t i = 0; i < options_.accept_budget; ++i) {
+    if (records_left() < kRecordsPerPacket || bytes_left() < kAddressSize) return false;
+    sockaddr_storage peer{};
+    int fd = sockets::accept(listener.fd(), &peer);
+    if (fd >= 0) {
+      open_connection(fd, peer, id);
+    } else if (fd == -EAGAIN) {
+      break;
+    } else if (!is_passing(-fd)) {
+      pause_listener(id, listener, -fd);
+      break;
+    }
+  }
+  return true;
+}
+
+// Out of descriptors, mostly. The connection stays in the listen queue and would be reported for ever: stop listening
+// to the listener until TypeScript says that things are better.
+void Reactor::pause_listener(uint32_t id, Listener& listener, int error) {
+  listener.paused = true;
+  listener.owed_pause = error;
+  listeners_owe_ = true;
+  ++totals_.accept_pauses;
+  set_listener_interest(id, listener, 0);
+}
+
+bool Reactor::tell_listener(uint32_t id, Listener& listener) {
+  if (records_left() < 2) return false;
+  auto number = static_cast<int32_t>(id);
+  if (listener.refused) {
+    record(wire::Kind::Refused, 0, 0, number, static_cast<int32_t>(listener.refused));
+    listener.refused = 0;
+  }
+  if (listener.owed_pause) {
+    record(wire::Kind::AcceptPaused, 0, 0, number, listener.owed_pause);
+    listener.owed_pause = 0;
+  }
+  return true;
+}
+
+void Reactor::open_connection(int fd, const sockaddr_storage& peer, uint32_t listener_id) {
+  uint32_t slot = connections_.take();
+  bool added = false;
+  if (slot != ConnectionTable::kNone) {
+    uint64_t tag = uint64_t{static_cast<uint32_t>(connections_[slot].generation)} << 32 | slot;
+    added = sockets::epoll_add(epoll_, fd, EPOLLIN, tag) >= 0;
+    if (!added) connections_.give(slot);
+  }
+  if (!added) {
+    sockets::close(fd);
+    ++totals_.refused;
+    ++listeners_[listener_id]->refused;
+    listeners_owe_ = true;
+    return;
+  }
+  set_connection_options(fd, options_.user_timeout);
+  Connection& connection = connections_[slot];
+  connection.fd = fd;
+  connection.state = State::Open;
+  connection.interest = EPOLLIN;
+  connection.set(kTakesOutput);
+  connection.max_packet_in = options_.unadmitted_packet_limit;
+  connection.max_packet_out = UINT32_MAX;
+  connection.output_limit = kMostQueued;
+  memory_.last_read[slot] = memory_.last_write[slot] = now_;
+  memory_.queued[slot] = memory_.left_out[slot] = 0;
+  memory_.bytes_in[slot] = memory_.bytes_out[slot] = 0;
+  ++totals_.accepted;
+  ++totals_.connections;
+
+  uint32_t length = format_address(peer, reinterpret_cast<char*>(memory_.inbox_bytes + inbox_used_));
+  record(wire::Kind::Opened, slot, connection.generation, static_cast<int32_t>(listener_id),
+         static_cast<int32_t>(inbox_used_), static_cast<int32_t>(length));
+  inbox_used_ += length;
+  inbox_touched_ = std::max(inbox_touched_, inbox_used_ + 1);
+}
+
+bool Reactor::read(uint32_t slot, Connection& connection) {
+  if (connection.is(kReadyAgain)) return true;  // what it sent before comes first
+  if (records_left() < kRecordsPerPacket) return false;
+  if (connection.large) return read_large(slot, connection);
+
+  uint32_t tail = connection.in ? connection.in->size() : 0;
+  // Rather the next turn than a small read, except in an empty inbox, where the rest of a packet always has room.
+  if (bytes_left() < tail + options_.read_size && inbox_used_ > 0) return false;
+  uint8_t* start = memory_.inbox_bytes + inbox_used_;
+  int64_t got = sockets::recv(connection.fd, start + tail, std::min(options_.read_size, bytes_left() - tail));
+  ++totals_.recvs;
+  if (got <= 0) {
+    read_ended(slot, connection, got);
+    return true;
+  }
+  received(slot, got);
+  uint32_t size = tail + static_cast<uint32_t>(got);
+  if (tail) std::memcpy(start, connection.in->bytes(), tail);
+  inbox_touched_ = std::max(inbox_touched_, inbox_used_ + size);
+
+  bool more = false;
+  uint32_t used = split(slot, connection, start, size, &more);
+  if (!connection.delivers()) return true;
+  if (used == 0) {
+    keep_input(connection, start + tail, size - tail);  // the tail is in its buffer still
+  } else {
+    drop_buffer(connection);
+    if (used < size) keep_input(connection, start + used, size - used);
+  }
+  if (more) ready_again(slot, connection);
+  account_partial(slot, connection);
+  return true;
+}
+
+bool Reactor::read_large(uint32_t slot, Connection& connection) {
+  LargePacket& large = *connection.large;
+  uint32_t length = large.block->length;
+  if (large.block->capacity < std::min<uint64_t>(large.size, uint64_t{length} + options_.read_size)) {
+    large.block = large.block->grown(
+        static_cast<uint32_t>(std::min<uint64_t>(large.size, uint64_t{large.block->capacity} * 2)));
+  }
+  uint32_t room = large.block->capacity - length;
+  int64_t got = sockets::recv(connection.fd, large.block->data() + length, std::min(room, options_.read_size));
+  ++totals_.recvs;
+  if (got <= 0) {
+    read_ended(slot, connection, got);
+    return true;
+  }
+  received(slot, got);
+  large.block->length += static_cast<uint32_t>(got);
+  if (large.block->length == large.size) tell_large(slot, connection);
+  account_partial(slot, connection);
+  return true;
+}
+
+void Reactor::received(uint32_t slot, int64_t bytes) {
+  memory_.last_read[slot] = now_;
+  memory_.bytes_in[slot] += static_cast<double>(bytes);
+  totals_.bytes_in += static_cast<uint64_t>(bytes);
+}
+
+void Reactor::read_ended(uint32_t slot, Connection& connection, int64_t result) {
+  if (result == -EAGAIN) return;
+  if (result < 0) {
+    close_connection(slot, connection, wire::CloseReason::SocketError, static_cast<int>(-result));
+  } else if (connection.is(kBroken)) {
+    close_connection(slot, connection, wire::CloseReason::SocketError, connection.error);
+  } else {
+    drop_input(connection);  // half a packet that will never be whole
+    connection.state = State::PeerEnded;
+    record(wire::Kind::Ended, slot, connection.generation);
+    dirty(slot, connection);  // drops EPOLLIN
+  }
+}
+
+// While we finish, what the peer still sends is thrown away, but read: closing with unread bytes would make the kernel
+// send a reset, which can overtake our last packets.
+void Reactor::discard(uint32_t slot, Connection& connection) {
+  int64_t got = sockets::discard(connection.fd, kDiscardSize);
+  ++totals_.recvs;
+  if (got > 0) {
+    received(slot, got);
+  } else if (got == 0) {
+    connection.state = State::PeerEnded;  // finishing still: closes as soon as nothing waits
+    if (connection.is(kFinSent)) {
+      close_connection(slot, connection, wire::CloseReason::Finished, 0);
+    } else {
+      dirty(slot, connection);
+    }
+  } else if (got != -EAGAIN) {
+    close_connection(slot, connection, wire::CloseReason::PeerVanished, static_cast<int>(-got));
+  }
+}
+
+bool Reactor::deliver_again() {
+  size_t count = ready_.size();
+  size_t done = 0;
+  bool fits = true;
+  for (; done < count; ++done) {
+    uint32_t slot = ready_[done];
+    Connection& connection = connections_[slot];
+    if (!connection.is(kReadyAgain)) continue;  // paused or closed since
+    uint32_t size = connection.in->size();
+    fits = records_left() >= kRecordsPerPacket && size <= bytes_left();
+    if (!fits) break;
+    connection.unset(kReadyAgain);
+    uint8_t* start = memory_.inbox_bytes + inbox_used_;
+    std::memcpy(start, connection.in->bytes(), size);
+    inbox_touched_ = std::max(inbox_touched_, inbox_used_ + size);
+    bool more = false;
+    uint32_t used = split(slot, connection, start, size, &more);
+    if (!connection.delivers()) continue;
+    connection.in->begin += used;
+    if (used == size) drop_buffer(connection);
+    if (more) ready_again(slot, connection);
+    account_partial(slot, connection);
+  }
+  ready_.erase(ready_.begin(), ready_.begin() + static_cast<ptrdiff_t>(done));
+  return fits;
+}
+
+/**
+ * Tells the packets in `bytes`, which start at inbox_used_, and advances it. Returns how many bytes are done with; the
+ * rest is the beginning of a packet or, with `more`, packets that must wait for the next turn.
+ */
+uint32_t Reactor::split(uint32_t slot, Connection& connection, const uint8_t* bytes, uint32_t size, bool* more) {
+  uint32_t at = 0;
+  while (at < size) {
+    if (records_left() < kRecordsPerPacket) {
+      *more = true;
+      return at;
+    }
+    FixedHeader header;
+    HeaderState state = read_fixed_header(bytes + at, size - at, &header);
+    if (state == HeaderState::Incomplete) return at;
+    if (state == HeaderState::Malformed) {
+      refuse_packet(slot, connection, wire::Kind::Malformed, header.first, 0, 0);
+      return size;
+    }
+    if (header.total() > connection.max_packet_in) {
+      // Behind a CONNECT that TypeScript has not seen yet, the limit may be about to change.
+      *more = at > 0 && !connection.is(kAdmitted);
+      if (*more) return at;
+      refuse_packet(slot, connection, wire::Kind::Oversized, header.first, header.total(), connection.max_packet_in);
+      return size;
+    }
+    const uint8_t* body = bytes + at + header.length;
+    if (header.total() > size - at) {
+      if (header.total() <= large_from_) return at;
+      start_large(connection, header, body, size - at - header.length);
+      return size;
+    }
+    tell_packet(slot, connection, header.first, body, header.body);
+    at += header.total();
+    inbox_used_ = static_cast<uint32_t>(bytes + at - memory_.inbox_bytes);
+  }
+  return at;
+}
+
+void Reactor::tell_packet(uint32_t slot, Connection& connection, uint8_t first, const uint8_t* body, uint32_t size) {
+  int32_t topic = is_publish(first) ? topic_id(connection, body, size, true) : 0;
+  record(static_cast<int32_t>(wire::Kind::Packet) | first << 8, slot, connection.generation, topic,
+         static_cast<int32_t>(body - memory_.inbox_bytes), static_cast<int32_t>(size), 0);
+  ++totals_.packets_in;
+}
+
+void Reactor::start_large(Connection& connection, const FixedHeader& header, const uint8_t* body, uint32_t received) {
+  uint32_t capacity = std::min(header.body, std::max(received * 2, kFirstLargeBlock));
+  Block* block = Block::create(capacity);
+  std::memcpy(block->data(), body, received);
+  block->length = received;
+  connection.large = new LargePacket{block, header.body, header.first};
+}
+
+void Reactor::tell_large(uint32_t slot, Connection& connection) {
+  LargePacket& large = *connection.large;
+  Block* block = large.block;
+  uint8_t first = large.first;
+  int32_t topic = 0;
+  if (is_publish(first)) {
+    topic = topic_id(connection, block->data(), block->length, false);
+    int32_t name = topic_length(block->data(), block->length);
+    block->head = name < 0 ? 0 : static_cast<uint32_t>(name) + 2;
+    // Until `shape` says better: right behind the topic and the packet identifier.
+    block->tail = std::min(block->head + (has_packet_id(first) ? 2u : 0u), block->length);
+  }
+  auto size = static_cast<int32_t>(block->length);
+  int32_t handle = kept_.add(block);
+  delete connection.large;
+  connection.large = nullptr;
+  record(static_cast<int32_t>(wire::Kind::Packet) | first << 8, slot, connection.generation, topic, 0, size, handle);
+  ++totals_.packets_in;
+}
+
+int32_t Reactor::topic_id(const Connection& connection, const uint8_t* body, uint32_t size, bool in_inbox) {
+  int32_t length = topic_length(body, size);
+  if (length <= 0 || !connection.is(kAdmitted)) return 0;
+  auto name_size = static_cast<uint32_t>(length);
+  const uint8_t* name = body + 2;
+  auto found = topics_.find(name, name_size, in_inbox || name_size <= bytes_left());
+  if (found.is_new) {
+    if (!in_inbox) {  // TypeScript reads names there, wherever the packet itself went
+      uint8_t* copy = memory_.inbox_bytes + inbox_used_;
+      std::memcpy(copy, name, name_size);
+      name = copy;
+      inbox_used_ += name_size;
+      inbox_touched_ = std::max(inbox_touched_, inbox_used_);
+    }
+    record(wire::Kind::Topic, 0, 0, static_cast<int32_t>(found.id), static_cast<int32_t>(name - memory_.inbox_bytes),
+           length);
+  }
+  return static_cast<int32_t>(found.id);
+}
+
+void Reactor::refuse_packet(uint32_t slot, Connection& connection, wire::Kind kind, uint8_t first, uint32_t announced,
+                            uint32_t limit) {
+  drop_input(connection);
+  connection.reading = Reading::Stopped;
+  record(static_cast<int32_t>(kind) | first << 8, slot, connection.generation, 0, static_cast<int32_t>(announced),
+         static_cast<int32_t>(limit), 0);
+  dirty(slot, connection);  // drops EPOLLIN
+}
+
+void Reactor::ready_again(uint32_t slot, Connection& connection) {
+  if (connection.is(kReadyAgain)) return;
+  connection.set(kReadyAgain);
+  ready_.push_back(slot);
+}
+
+void Reactor::keep_input(Connection& connection, const uint8_t* bytes, uint32_t size) {
+  InputBuffer* in = connection.in;
+  if (!in || in->room() < size) {
+    uint32_t held = in ? in->size() : 0;
+    uint32_t capacity;
+    auto* larger = static_cast<InputBuffer*>(buffers_.take(sizeof(InputBuffer) + held + size, &capacity));
+    *larger = InputBuffer{capacity, 0, held};
+    if (in) {
+      std::memcpy(larger->data(), in->bytes(), held);
+      buffers_.give(in, in->capacity);
+    }
+    connection.in = in = larger;
+  }
+  std::memcpy(in->data() + in->end, bytes, size);
+  in->end += size;
+}
+
+void Reactor::drop_buffer(Connection& connection) {
+  if (!connection.in) return;
+  buffers_.give(connection.in, connection.in->capacity);
+  connection.in = nullptr;
+}
+
+void Reactor::drop_input(Connection& connection) {
+  drop_buffer(connection);
+  if (connection.large) {
+    connection.large->block->release();
+    delete connection.large;
+    connection.large = nullptr;
+  }
+  connection.unset(kReadyAgain);
+  totals_.partial_bytes -= connection.partial;
+  if (!connection.is(kAdmitted)) unadmitted_partial_ -= connection.partial;
+  connection.partial = 0;
+}
+
+// Before CONNECT is accepted all peers share one budget; whoever spends the last of it goes.
+void Reactor::account_partial(uint32_t slot, Connection& connection) {
+  uint32_t size = (connection.in ? connection.in->size() : 0) + (connection.large ? connection.large->block->length : 0);
+  totals_.partial_bytes += size;
+  totals_.partial_bytes -= connection.partial;
+  if (!connection.is(kAdmitted)) {
+    unadmitted_partial_ += size;
+    unadmitted_partial_ -= connection.partial;
+  }
+  connection.partial = size;
+  if (unadmitted_partial_ > options_.partial_budget && size && !connection.is(kAdmitted)) {
+    close_connection(slot, connection, wire::CloseReason::SocketError, ENOBUFS);
+  }
+}
+
+}  // namespace martlet

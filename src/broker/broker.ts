@@ -1,0 +1,301 @@
+// One broker: makes its parts, receives from the reactor what belongs to no single connection, and closes in order.
+// Knows nothing of files, arguments or the process; src/server puts it together with a reactor and listeners.
+
+import type { Properties } from '../mqtt/properties.ts'
+import type { QoS } from '../mqtt/qos.ts'
+import { ReasonCode } from '../mqtt/reason-code.ts'
+import { topicNameProblem, topicProblemInBytes } from '../mqtt/topic.ts'
+import type { Connection } from '../net/connection.ts'
+import type { ReactorReceiver } from '../net/reactor.ts'
+import type { RecipientGroup } from '../net/recipient-group.ts'
+import type { DurableStore } from '../store/durable-store.ts'
+import { Counters } from '../telemetry/counters.ts'
+import type { Logger } from '../telemetry/log.ts'
+import { ThrottledLog } from '../telemetry/throttled-log.ts'
+import type { Clock } from '../timers/clock.ts'
+import { TimerLoop } from '../timers/timer-loop.ts'
+import { Client } from './client.ts'
+import type { BrokerContext, Wire } from './context.ts'
+import type { Deadline } from './deadlines.ts'
+import { BrokerEvents } from './events.ts'
+import { forwardableProperties } from './forwardable-properties.ts'
+import type { Hooks } from './hooks.ts'
+import { Journal } from './journal.ts'
+import { Message } from './message.ts'
+import { Publication } from './publication.ts'
+import { RetainedStore } from './retained-store.ts'
+import { Router } from './router.ts'
+import { SessionRegistry } from './session-registry.ts'
+import type { BrokerSettings } from './settings.ts'
+import type { Subscription } from './subscription.ts'
+import { Topic } from './topic.ts'
+import { type Will, Wills } from './wills.ts'
+
+/** The reactor, as the broker needs it beyond its shared memory. */
+export interface BrokerReactor extends Wire {
+  newGroup(connectionOf: (member: Subscription) => Connection): RecipientGroup<Subscription>
+  resumeListener(listener: number): void
+  connections(): Connection[]
+}
+
+export interface BrokerParts {
+  readonly settings: BrokerSettings
+  readonly hooks: Hooks
+  readonly store: DurableStore
+  readonly clock: Clock
+  readonly log: Logger
+  readonly counters?: Counters
+}
+
+/** What the embedding program publishes. */
+export interface OutgoingMessage {
+  readonly topic: string
+  readonly payload: Uint8Array | string
+  readonly qos?: QoS
+  readonly retain?: boolean
+  readonly properties?: Properties
+}
+
+/** How long accepting pauses when descriptors ran out, ms. */
+const ACCEPT_PAUSE = 1000
+const RETRY_LIMIT = 100
+
+export class Broker implements ReactorReceiver {
+  readonly settings: BrokerSettings
+  readonly counters: Counters
+  readonly events = new BrokerEvents()
+  readonly #parts: BrokerParts
+  readonly #throttled: ThrottledLog
+  readonly #timers: TimerLoop<Deadline>
+  #context!: BrokerContext
+  #reactor!: BrokerReactor
+  #pausedListeners: Deadline[] = []
+  #closing = false
+
+  constructor(parts: BrokerParts) {
+    this.#parts = parts
+    this.settings = parts.settings
+    this.counters = parts.counters ?? new Counters()
+    this.#throttled = new ThrottledLog(parts.log)
+    this.#timers = new TimerLoop<Deadline>(parts.clock, (entry, now) => this.#due(entry, now))
+    this.#timers.ref(false)
+  }
+
+  get context(): BrokerContext {
+    return this.#context
+  }
+
+  /** Gives the broker its reactor; before anything else. */
+  attach(reactor: BrokerReactor): void {
+    this.#reactor = reactor
+    const { settings, hooks, store, clock, log } = this.#parts
+    const { counters, events } = this
+    const throttled = this.#throttled
+    const timers = this.#timers
+    const journal = new Journal(store, clock, (error) =>
+      log.error({ err: error }, 'the store failed: what it did not take is not acknowledged'),
+    )
+    const { memory, outbox, kept } = reactor
+    const context: BrokerContext = {
+      settings,
+      queueLimits: { count: settings.maxQueuedMessages, bytes: settings.maxQueuedBytes },
+      clock,
+      log,
+      throttled,
+      counters,
+      wire: reactor,
+      outbox,
+      kept,
+      timers,
+      hooks,
+      events,
+      journal,
+      router: new Router(reactor, settings.maxTopicLevels),
+      retained: new RetainedStore({ settings, counters, throttled, journal, clock }),
+      sessions: undefined as unknown as SessionRegistry,
+      wills: new Wills(timers, clock, journal, (clientId, will) => this.#publishWill(clientId, will)),
+      publication: new Publication(outbox, kept, () => clock.now()),
+      tap: (publication, clientId) => this.#tap(publication, clientId),
+      queuedBytes: (connection) => memory.queued[connection.slot]!,
+      dropped: (clientId, why) =>
+        throttled.warn(`dropped:${clientId}`, clock.now(), { client: clientId, reason: why }, 'message dropped'),
+    }
+    this.#context = Object.assign(context, { sessions: new SessionRegistry(context) })
+    if (settings.retryInterval > 0) this.#every(settings.retryInterval / 2, (now) => this.#retry(now))
+    this.#every(10_000, (now) => throttled.flush(now))
+  }
+
+  // ── called by the reactor ────────────────────────────────────────────────────────────────────────────────────────
+
+  handleOpened(connection: Connection): void {
+    this.counters.connectionOpened()
+    const client = new Client(this.#context, connection)
+    if (this.#closing) client.end({ reason: 'the broker is closing' })
+  }
+
+  handleTopic(id: number, name: string, nameOffset: number, nameLength: number): void {
+    const problem =
+      topicProblemInBytes(this.#reactor.inboxBytes, nameOffset, nameLength) ??
+      topicNameProblem(name, this.settings.maxTopicLevels)
+    this.#context.router.nameTopic(id, new Topic(name, problem))
+  }
+
+  handleForgotten(id: number): void {
+    this.#context.router.forgetTopic(id)
+  }
+
+  handleAcceptPaused(listener: number, errno: number): void {
+    this.counters.acceptPauses++
+    const { clock } = this.#parts
+    this.#throttled.warn(
+      'accept-paused',
+      clock.now(),
+      { listener, errno, connections: this.counters.connectionsCurrent },
+      'out of file descriptors: no new connections for a moment',
+    )
+    const resume = deadline(() => {
+      this.#pausedListeners = this.#pausedListeners.filter((paused) => paused !== resume)
+      this.#reactor.resumeListener(listener)
+      return undefined
+    })
+    this.#pausedListeners.push(resume)
+    this.#timers.set(resume, clock.now() + ACCEPT_PAUSE)
+  }
+
+  handleRefused(listener: number, count: number): void {
+    this.counters.connectionsRefused += count
+    this.#throttled.warn(
+      'refused-full',
+      this.#parts.clock.now(),
+      { listener, count },
+      'connections refused: max_connections reached',
+    )
+  }
+
+  handleBug(error: unknown): void {
+    this.counters.internalErrors++
+    this.#parts.log.error({ err: error }, 'internal error')
+  }
+
+  // ── for the embedding program ────────────────────────────────────────────────────────────────────────────────────
+
+  /** Brings the counters up to what others count: the reactor, the router. Called before they are read. */
+  updateGauges(wire: {
+    bytesReceived: number
+    bytesSent: number
+    publishSent: number
+    publishBytesSent: number
+  }): void {
+    const { counters } = this
+    const { router } = this.#context
+    // Acknowledgements and answers are counted where they are written, PUBLISH packets by the reactor.
+    counters.messagesSent += wire.publishSent - counters.publishSent
+    Object.assign(counters, wire)
+    counters.subscriptions = router.subscriptionCount
+    counters.sharedSubscriptions = router.sharedSubscriptionCount
+  }
+
+  /** Publishes as the broker itself. Throws a TypeError when the topic is no Topic Name. Returns whether anybody subscribed. */
+  publish(message: OutgoingMessage): boolean {
+    const topic = this.#context.router.topic(message.topic)
+    if (topic.problem !== undefined) throw new TypeError(topic.problem)
+    const payload = typeof message.payload === 'string' ? Buffer.from(message.payload) : message.payload
+    const { properties = {} } = message
+    const expiry = properties.messageExpiryInterval ?? Number.POSITIVE_INFINITY
+    return this.#publish(topic, payload, {
+      qos: message.qos ?? 0,
+      retain: message.retain ?? false,
+      properties: forwardableProperties(properties),
+      expiry,
+      clientId: undefined,
+    })
+  }
+
+  /**
+   * Ends every client in order: wills without delay are published and stored, MQTT 5 clients hear 0x8B, output is
+   * flushed. Resolves when all connections are closed or `timeout` ms are over; the caller closes the reactor.
+   */
+  async close(timeout: number): Promise<void> {
+    this.#closing = true
+    for (const { receiver } of this.#reactor.connections()) {
+      if (receiver instanceof Client)
+        receiver.end({ reason: 'the broker is closing', reasonCode: ReasonCode.ServerShuttingDown })
+    }
+    await this.#context.journal.settle()
+    const until = this.#parts.clock.now() + timeout
+    while (this.#reactor.connections().length > 0 && this.#parts.clock.now() < until) {
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+    this.#timers.close()
+    this.#throttled.close()
+    await this.#parts.store.close()
+  }
+
+  #publish(
+    topic: Topic,
+    payload: Uint8Array,
+    how: { qos: QoS; retain: boolean; properties: Uint8Array; expiry: number; clientId: string | undefined },
+  ): boolean {
+    const { kept, router, retained, outbox } = this.#context
+    const { clock } = this.#parts
+    const name = Buffer.from(topic.name)
+    const bytes = Buffer.allocUnsafe(2 + name.length + payload.length)
+    bytes.writeUInt16BE(name.length, 0)
+    bytes.set(name, 2)
+    bytes.set(payload, 2 + name.length)
+    const message = new Message(kept, kept.keepBytes(bytes, 2 + name.length), {
+      topic: topic.name,
+      qos: how.qos,
+      retain: how.retain,
+      size: bytes.length,
+      payloadLength: payload.length,
+      properties: how.properties,
+      expiresAt: how.expiry === Number.POSITIVE_INFINITY ? how.expiry : clock.now() + how.expiry * 1000,
+    })
+    // A publication of its own: this may happen while a client's is being handled (its will, a hook that publishes).
+    const own = new Publication(outbox, kept, () => clock.now())
+    own.fromMessage(topic, message.hold(), undefined)
+    if (how.retain) retained.apply(own)
+    const matched = router.publish(own)
+    this.#tap(own, how.clientId)
+    own.drop()
+    return matched
+  }
+
+  #publishWill(clientId: string, will: Will): void {
+    this.counters.willsPublished++
+    const topic = this.#context.router.topic(will.topic)
+    this.#publish(topic, will.payload, { ...will, clientId })
+  }
+
+  #tap(publication: Publication, clientId: string | undefined): void {
+    if (this.events.listenerCount('published') === 0) return
+    const { topic, qos, retain } = publication
+    this.events.emit('published', { topic: topic.name, payload: publication.keep().payload(), qos, retain, clientId })
+  }
+
+  #retry(now: number): void {
+    for (const session of this.#context.sessions) session.retry(now - this.settings.retryInterval, RETRY_LIMIT)
+  }
+
+  #every(interval: number, action: (now: number) => void): void {
+    const entry = deadline((now) => {
+      action(now)
+      return now + interval
+    })
+    this.#timers.set(entry, this.#parts.clock.now() + interval)
+  }
+
+  #due(entry: Deadline, now: number): number | undefined {
+    try {
+      return entry.handleDeadline(now)
+    } catch (error) {
+      this.handleBug(error)
+      return undefined
+    }
+  }
+}
+
+function deadline(handleDeadline: (now: number) => number | undefined): Deadline {
+  return { wheelNext: undefined, wheelPrevious: undefined, dueAt: 0, handleDeadline }
+}

@@ -1,0 +1,425 @@
+// A connected client: one Network Connection, at most one Session. Guards the order of packets (CONNECT first), gives
+// each packet to its handler, catches what goes wrong with it, and ends the connection the way the specification says.
+// The only place that catches MqttError and the only caller of handlers.
+import type { AcknowledgementType } from '../mqtt/acknowledgement.ts'
+import { writeConnack } from '../mqtt/connack.ts'
+import { writeDisconnect } from '../mqtt/disconnect.ts'
+import { MqttError } from '../mqtt/mqtt-error.ts'
+import { PacketType, packetName } from '../mqtt/packet-type.ts'
+import { ReasonCode } from '../mqtt/reason-code.ts'
+import type { Connection, ConnectionReceiver } from '../net/connection.ts'
+import type { WheelEntry } from '../timers/deadline-wheel.ts'
+import { Acknowledgements } from './acknowledgements.ts'
+import type { BrokerContext } from './context.ts'
+import type { Deadline } from './deadlines.ts'
+import { dispatch } from './handlers/dispatch.ts'
+import type { ClientIdentity } from './hooks.ts'
+import type { JournalWaiter } from './journal.ts'
+import { Parking } from './parking.ts'
+import type { Session } from './session.ts'
+import type { Topic } from './topic.ts'
+import type { Will } from './wills.ts'
+
+export type ClientState =
+  | 'awaiting-connect'
+  /** CONNECT is with the authenticator. */
+  | 'connecting'
+  | 'connected'
+  /** We are done with it: output is flushed, then FIN. */
+  | 'ending'
+  | 'closed'
+
+/** How a client's connection came to its end. */
+export interface Ending {
+  /** For the log and the event: `disconnected`, `keep alive timeout`, … */
+  readonly reason: string
+  /** A reason code for the client, if MQTT 5 lets us say one. */
+  readonly reasonCode?: ReasonCode
+  /** The will is not published: the client said DISCONNECT. */
+  readonly discardWill?: boolean
+}
+
+/** One Control Packet's bytes, wherever they are. */
+export interface PacketBytes {
+  readonly first: number
+  readonly topicId: number
+  readonly bytes: Uint8Array
+  readonly offset: number
+  readonly length: number
+  /** The bytes stand in the inbox of this turn. */
+  readonly inInbox: boolean
+  /** The frame that holds the whole body, 0 if there is none; `bytes` is then a copy of its beginning. */
+  readonly kept: number
+}
+
+/** How much of a kept packet is read at first: the longest topic, packet identifier and a generous property block. */
+const KEPT_HEAD = 131072
+
+export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
+  readonly connection: Connection
+  readonly context: BrokerContext
+  session: Session | undefined
+  version: 3 | 4 | 5 = 4
+  clientId = ''
+  username: string | undefined
+  /** Milliseconds; 0 = none. */
+  keepAlive = 0
+  will: Will | undefined
+  /** Topic aliases the client set on this connection [MQTT-3.3.2-8]. */
+  aliases: Map<number, Topic> | undefined
+  /** Largest packet it takes. */
+  maximumPacketSize = 0xffffffff
+  /** It wants Reason Strings and User Properties with errors [MQTT-3.1.2-29]. */
+  problemInformation = true
+  wheelNext: WheelEntry | undefined
+  wheelPrevious: WheelEntry | undefined
+  dueAt = 0
+  #state: ClientState = 'awaiting-connect'
+  #held: Acknowledgements | undefined
+  #parking: Parking | undefined
+  /** When reading went on after it had been paused for our own sake: keep alive counts from there. */
+  #resumedAt = 0
+  #endedByPeer = false
+
+  constructor(context: BrokerContext, connection: Connection) {
+    this.context = context
+    this.connection = connection
+    connection.receiver = this
+    context.timers.set(this, context.clock.now() + context.settings.connectTimeout)
+  }
+
+  get state(): ClientState {
+    return this.#state
+  }
+
+  get identity(): ClientIdentity {
+    const { clientId, username, version } = this
+    return { clientId, username, remoteAddress: this.connection.remoteAddress, protocolVersion: version }
+  }
+
+  // ── called by the connection ─────────────────────────────────────────────────────────────────────────────────────
+
+  handlePacket(first: number, topicId: number, offset: number, length: number, kept: number): void {
+    if (this.#state === 'ending' || this.#state === 'closed') {
+      if (kept !== 0) this.context.kept.release(kept)
+      return
+    }
+    if (this.#parking !== undefined) {
+      this.#parking.add(first, kept, this.context.wire.inboxBytes, offset, length)
+      return
+    }
+    if (kept !== 0) {
+      this.#handle(this.#keptPacket(first, length, kept))
+      return
+    }
+    const { context } = this
+    context.counters.messagesReceived++
+    context.journal.begin()
+    try {
+      const waiting = dispatch(this, first, topicId, context.wire.inboxBytes, offset, length, true, 0)
+      if (waiting !== undefined) this.#park(waiting)
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  handleEnded(): void {
+    this.#endedByPeer = true
+    // What it sent before the FIN is handled first, also when that has to wait.
+    if (this.#parking !== undefined) return
+    this.#afterEnded()
+  }
+
+  handleDrained(): void {
+    this.session?.pump()
+  }
+
+  handleOverflowed(frames: number): void {
+    this.context.counters.droppedOutputFull += frames
+    this.context.throttled.warn(
+      `overflow:${this.clientId}`,
+      this.context.clock.now(),
+      { client: this.clientId, address: this.connection.remoteAddress, dropped: frames },
+      'messages left out: the client reads too slowly',
+    )
+  }
+
+  handleOversized(first: number, announced: number): void {
+    this.context.counters.oversizedPackets++
+    const reason = `${packetName(first >>> 4)} of ${announced} bytes is over the limit`
+    this.#warn('oversized', reason)
+    this.end({ reason, reasonCode: ReasonCode.PacketTooLarge })
+  }
+
+  handleMalformedLength(first: number): void {
+    this.fail(
+      new MqttError(
+        ReasonCode.MalformedPacket,
+        `${packetName(first >>> 4)} with a Remaining Length of more than four bytes`,
+        'MQTT-2.2.3',
+      ),
+    )
+  }
+
+  handleClosed(reason: number, errno: number): void {
+    if (this.#state !== 'ending')
+      this.#leave({ reason: errno === 0 ? `connection closed (${reason})` : `connection lost (errno ${errno})` })
+    this.#state = 'closed'
+    this.context.timers.cancel(this)
+    this.context.journal.forget(this)
+    this.#parking?.drop(this.context.kept)
+    this.context.counters.connectionClosed()
+  }
+
+  // ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  handleDeadline(now: number): number | undefined {
+    switch (this.#state) {
+      case 'awaiting-connect':
+      case 'connecting':
+        this.context.counters.connectTimeouts++
+        this.#warn('connect-timeout', 'no CONNECT in time')
+        this.#state = 'ending'
+        this.connection.close()
+        return undefined
+      case 'ending':
+        this.connection.close()
+        return undefined
+      case 'connected':
+        return this.#checkAlive(now)
+      default:
+        return undefined
+    }
+  }
+
+  /** The next time to look: keep alive, or whether output still makes progress. */
+  nextDeadline(now: number): number {
+    const { lastRead } = this.context.wire.memory
+    const write = now + this.context.settings.writeTimeout
+    if (this.keepAlive === 0) return write
+    const silentSince = Math.max(lastRead[this.connection.slot]!, this.#resumedAt)
+    return Math.min(write, silentSince + this.keepAlive * 1.5) // [MQTT-3.1.2-22]
+  }
+
+  #checkAlive(now: number): number | undefined {
+    const { memory } = this.context.wire
+    const { slot } = this.connection
+    const { writeTimeout } = this.context.settings
+    if (memory.queued[slot]! > 0 && memory.lastWrite[slot]! + writeTimeout <= now) {
+      this.context.counters.writeTimeouts++
+      this.#warn('write-timeout', 'output makes no progress')
+      this.#leave({ reason: 'write timeout' })
+      this.#state = 'ending'
+      this.connection.close()
+      return undefined
+    }
+    if (this.keepAlive > 0 && this.#parking === undefined) {
+      const silentSince = Math.max(memory.lastRead[slot]!, this.#resumedAt)
+      if (silentSince + this.keepAlive * 1.5 <= now) {
+        this.context.counters.keepAliveTimeouts++
+        const silent = Math.round(now - silentSince)
+        this.context.log.info(
+          { client: this.clientId, address: this.connection.remoteAddress, silent, keepAlive: this.keepAlive },
+          'keep alive timeout',
+        )
+        this.end({ reason: 'keep alive timeout', reasonCode: ReasonCode.KeepAliveTimeout })
+        return undefined
+      }
+    }
+    return this.#parking !== undefined && this.keepAlive > 0 ? now + this.keepAlive : this.nextDeadline(now)
+  }
+
+  // ── called by handlers ───────────────────────────────────────────────────────────────────────────────────────────
+
+  /** CONNECT was accepted. */
+  connected(session: Session): void {
+    this.session = session
+    session.owner = this
+    this.#state = 'connected'
+    const now = this.context.clock.now()
+    this.#resumedAt = now
+    this.context.timers.set(this, this.nextDeadline(now))
+  }
+
+  connecting(): void {
+    this.#state = 'connecting'
+  }
+
+  /** Answers a PUBLISH or one of its acknowledgements; waits for the store if it must, never overtakes an earlier answer. */
+  acknowledge(type: AcknowledgementType, packetId: number, reasonCode: number): void {
+    if (this.#held === undefined && !this.context.journal.mustWait)
+      this.writeAcknowledgement(type, packetId, reasonCode)
+    else this.#hold().add(type, packetId, reasonCode)
+  }
+
+  /** Does something that answers a packet (CONNACK, SUBACK, UNSUBACK, the FIN behind them), under the same rule. */
+  whenStored(action: () => void): void {
+    if (this.#held === undefined && !this.context.journal.mustWait) action()
+    else this.#hold().addAction(action)
+  }
+
+  handleStored(ticket: number): void {
+    if (this.#held?.release(ticket) === true) this.#held = undefined
+  }
+
+  writeAcknowledgement(type: number, packetId: number, reasonCode: number): void {
+    this.context.counters.messagesSent++
+    const flags = type === PacketType.Pubrel ? 2 : 0
+    if (this.version === 5 && reasonCode !== 0) {
+      this.connection.send(new Uint8Array([(type << 4) | flags, 3, packetId >> 8, packetId & 255, reasonCode]))
+      return
+    }
+    const word = (type << 4) | flags | 0x0200 | ((packetId >> 8) << 16) | ((packetId & 255) << 24)
+    if (!this.connection.closed) this.context.outbox.sendShort(this.connection, word, 4)
+  }
+
+  /** The peer's fault or ours; picks the answer the specification names and ends the connection. */
+  fail(error: unknown): void {
+    if (error instanceof MqttError) {
+      const { counters } = this.context
+      if (error.reasonCode === ReasonCode.MalformedPacket) counters.malformedPackets++
+      else counters.protocolErrors++
+      this.#warn(`fault:${error.reasonCode}`, error.message)
+      this.end({ reason: error.message, reasonCode: error.reasonCode as ReasonCode })
+      return
+    }
+    this.context.counters.internalErrors++
+    this.context.log.error(
+      { client: this.clientId, address: this.connection.remoteAddress, err: error },
+      'internal error: the client is disconnected',
+    )
+    this.end({ reason: 'internal error', reasonCode: ReasonCode.UnspecifiedError })
+  }
+
+  /** A newer connection has this Client Identifier [MQTT-3.1.4-2]. */
+  takenOver(byAddress: string): void {
+    this.context.counters.takeovers++
+    this.context.log.info(
+      { client: this.clientId, address: this.connection.remoteAddress, by: byAddress },
+      'session taken over',
+    )
+    this.end({ reason: 'session taken over', reasonCode: ReasonCode.SessionTakenOver })
+  }
+
+  /** Ends the connection from our side: says why where the protocol can, flushes, FIN, and waits for the peer's. */
+  end(ending: Ending): void {
+    if (this.#state === 'ending' || this.#state === 'closed') return
+    const wasConnected = this.#state === 'connected'
+    this.#leave(ending)
+    this.#state = 'ending'
+    this.context.timers.set(this, this.context.clock.now() + this.context.settings.lingerTimeout)
+    const { reasonCode, reason } = ending
+    // Answers to what came before the end are still owed, the last word comes after them.
+    this.whenStored(() => {
+      if (reasonCode !== undefined && this.version === 5) this.#sayWhy(wasConnected, reasonCode, reason)
+      this.connection.finish()
+    })
+  }
+
+  /** Sends bytes now; only for what answers nothing that waits for the store. */
+  send(bytes: Uint8Array): void {
+    this.context.counters.messagesSent++
+    this.connection.send(bytes)
+  }
+
+  // ── inner workings ───────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The client is gone, whatever happens to its connection: session, will, counters, event. Once. */
+  #leave(ending: Ending): void {
+    const { session, context } = this
+    if (this.#state !== 'connected' || session === undefined) return
+    context.counters.clientDisconnected()
+    if (context.settings.connectionMessages) {
+      context.log.info(
+        { client: this.clientId, address: this.connection.remoteAddress, reason: ending.reason },
+        'client disconnected',
+      )
+    }
+    this.session = undefined
+    session.owner = undefined
+    const { will } = this
+    this.will = undefined
+    if (will !== undefined && ending.discardWill === true) context.wills.discard(this.clientId)
+    else if (will !== undefined) context.wills.connectionLost(this.clientId, will, session.expiryInterval)
+    context.sessions.left(session)
+    context.events.emit('clientDisconnected', this.identity, ending.reason)
+  }
+
+  #afterEnded(): void {
+    this.end({ reason: 'connection closed by client' })
+  }
+
+  #hold(): Acknowledgements {
+    this.#held ??= new Acknowledgements(this)
+    return this.#held
+  }
+
+  /** MQTT 5: why we end it, as DISCONNECT or as the CONNACK that refuses [MQTT-4.13.1-1]. */
+  #sayWhy(wasConnected: boolean, reasonCode: ReasonCode, reason: string): void {
+    const properties = this.problemInformation ? { reasonString: reason } : {}
+    const scratch = new Uint8Array(reason.length * 3 + 64)
+    const end = wasConnected
+      ? writeDisconnect(scratch, 0, { reasonCode, properties }, 5, this.maximumPacketSize)
+      : writeConnack(scratch, 0, { sessionPresent: false, reasonCode, properties }, 5, this.maximumPacketSize)
+    this.send(scratch.subarray(0, end))
+  }
+
+  #handle(packet: PacketBytes): void {
+    this.context.counters.messagesReceived++
+    this.context.journal.begin()
+    try {
+      const { first, topicId, bytes, offset, length, inInbox, kept } = packet
+      const waiting = dispatch(this, first, topicId, bytes, offset, length, inInbox, kept)
+      if (waiting !== undefined) this.#park(waiting)
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  #keptPacket(first: number, length: number, kept: number): PacketBytes {
+    const isPublish = first >>> 4 === PacketType.Publish
+    const bytes = new Uint8Array(isPublish ? Math.min(length, KEPT_HEAD) : length)
+    this.context.kept.read(kept, 0, bytes)
+    if (!isPublish) this.context.kept.release(kept)
+    return { first, topicId: 0, bytes, offset: 0, length, inInbox: false, kept: isPublish ? kept : 0 }
+  }
+
+  /** The handler waits for a promise: this client stands still until it settles, nobody else does. */
+  #park(waiting: Promise<void>): void {
+    const parking = new Parking()
+    this.#parking = parking
+    this.connection.pause()
+    void waiting.catch((error: unknown) => this.fail(error)).then(() => this.#unpark(parking))
+  }
+
+  #unpark(parking: Parking): void {
+    this.#parking = undefined
+    for (let next = parking.shift(); next !== undefined; next = parking.shift()) {
+      if (this.#state === 'ending' || this.#state === 'closed') {
+        if (next.kept !== 0) this.context.kept.release(next.kept)
+        continue
+      }
+      if (next.kept !== 0) this.#handle(this.#keptPacket(next.first, next.length, next.kept))
+      else this.#handle({ ...next, topicId: 0, inInbox: false })
+      const again = this.#parking as Parking | undefined
+      if (again !== undefined) {
+        again.takeOver(parking)
+        return
+      }
+    }
+    this.#resumedAt = this.context.clock.now()
+    if (this.#state === 'closed') return
+    this.connection.resume()
+    if (this.#endedByPeer) this.#afterEnded()
+  }
+
+  #warn(key: string, reason: string): void {
+    const { clientId: client, connection } = this
+    this.context.throttled.warn(
+      `${key}:${connection.remoteAddress.replace(/:\d+$/, '')}`,
+      this.context.clock.now(),
+      { client, address: connection.remoteAddress, reason },
+      'client at fault',
+    )
+  }
+}

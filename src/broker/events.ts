@@ -1,0 +1,26 @@
+// What a program that embeds the broker may listen to. Emitted after the fact; listeners cannot change it.
+import { EventEmitter } from 'node:events'
+import type { QoS } from '../mqtt/qos.ts'
+import type { ClientIdentity } from './hooks.ts'
+
+export interface PublishedMessage {
+  readonly topic: string
+  readonly payload: Buffer
+  readonly qos: QoS
+  readonly retain: boolean
+  /** Undefined when the broker itself or the embedding program published it. */
+  readonly clientId: string | undefined
+}
+
+export interface BrokerEventMap {
+  clientConnected: [client: ClientIdentity, sessionPresent: boolean]
+  /** `reason`: why, as the log says it. */
+  clientDisconnected: [client: ClientIdentity, reason: string]
+  subscribed: [client: ClientIdentity, topicFilter: string, qos: QoS]
+  unsubscribed: [client: ClientIdentity, topicFilter: string]
+  /** Costs a copy of every payload while somebody listens. */
+  published: [message: PublishedMessage]
+  sessionExpired: [clientId: string]
+}
+
+export class BrokerEvents extends EventEmitter<BrokerEventMap> {}

@@ -1,0 +1,223 @@
+// CONNECT: may this client connect, under which Client Identifier, with which session. Authentication may wait; then
+// everything behind it waits too, and the session is opened only when the answer is there.
+import { writeConnack } from '../../mqtt/connack.ts'
+import { type ConnectPacket, readConnect, UnacceptableProtocolVersion } from '../../mqtt/connect.ts'
+import { MqttError } from '../../mqtt/mqtt-error.ts'
+import type { Properties } from '../../mqtt/properties.ts'
+import type { QoS } from '../../mqtt/qos.ts'
+import { ReasonCode, reasonName } from '../../mqtt/reason-code.ts'
+import { topicNameProblem } from '../../mqtt/topic.ts'
+import { announcedCapabilities } from '../capabilities.ts'
+import type { Client } from '../client.ts'
+import { forwardableProperties } from '../forwardable-properties.ts'
+import type { Verdict } from '../hooks.ts'
+
+const NEVER = 0xffffffff
+
+export function handleConnect(client: Client, first: number, body: Uint8Array): Promise<void> | undefined {
+  const packet = readOrRefuse(client, first, body)
+  if (packet === undefined) return undefined
+  client.version = packet.protocolVersion
+  client.clientId = packet.clientId
+  client.username = packet.username
+  client.problemInformation = packet.properties.requestProblemInformation !== false
+  client.maximumPacketSize = packet.properties.maximumPacketSize ?? NEVER
+  const problem = connectProblem(client, packet)
+  if (problem !== undefined) {
+    refuse(client, problem.reasonCode, problem.text)
+    return undefined
+  }
+  const { hooks, settings } = client.context
+  if (hooks.authenticate === undefined) {
+    finishConnect(client, packet, settings.allowAnonymous || ReasonCode.NotAuthorized)
+    return undefined
+  }
+  const verdict = hooks.authenticate({ ...client.identity, password: packet.password })
+  if (!(verdict instanceof Promise)) {
+    finishConnect(client, packet, verdict)
+    return undefined
+  }
+  client.connecting()
+  return verdict.then((settled) => {
+    // The connect timeout may have ended it meanwhile.
+    if (client.state === 'connecting') finishConnect(client, packet, settled)
+  })
+}
+
+/** A session's expiry in seconds: what the client asked for, within what the broker allows; 0xFFFFFFFF = never. */
+export function effectiveExpiry(asked: number, most: number): number {
+  return Math.min(asked === NEVER ? Number.POSITIVE_INFINITY : asked, most)
+}
+
+function readOrRefuse(client: Client, first: number, body: Uint8Array): ConnectPacket | undefined {
+  try {
+    return readConnect(first, body)
+  } catch (error) {
+    if (!(error instanceof UnacceptableProtocolVersion)) {
+      // MQTT 5 may be told why [MQTT-3.1.4-1]; who announced less is not sure to understand it.
+      if (error instanceof MqttError && announcesMqtt5(body)) client.version = 5
+      throw error
+    }
+    client.version = error.answerVersion
+    refuse(client, ReasonCode.UnsupportedProtocolVersion, error.message) // [MQTT-3.1.2-2]
+    return undefined
+  }
+}
+
+function announcesMqtt5(body: Uint8Array): boolean {
+  return body.length > 6 && body[1] === 4 && body[6] === 5
+}
+
+function connectProblem(client: Client, packet: ConnectPacket): { reasonCode: ReasonCode; text: string } | undefined {
+  const { settings, sessions } = client.context
+  if (packet.properties.authenticationMethod !== undefined) {
+    return { reasonCode: ReasonCode.BadAuthenticationMethod, text: 'no enhanced authentication is offered' }
+  }
+  if (packet.clientId === '') {
+    if (!settings.allowZeroLengthClientId)
+      return { reasonCode: ReasonCode.ClientIdentifierNotValid, text: 'empty Client Identifier' }
+    if (packet.protocolVersion === 3 || (packet.protocolVersion === 4 && !packet.cleanStart)) {
+      return {
+        reasonCode: ReasonCode.ClientIdentifierNotValid,
+        text: 'empty Client Identifier without Clean Session [MQTT-3.1.3-8]',
+      }
+    }
+  }
+  const { maxKeepalive } = settings
+  if (packet.protocolVersion < 5 && maxKeepalive > 0 && (packet.keepAlive === 0 || packet.keepAlive > maxKeepalive)) {
+    return { reasonCode: ReasonCode.ClientIdentifierNotValid, text: `keep alive over ${maxKeepalive} s` }
+  }
+  if (packet.will !== undefined) {
+    const topicProblem = topicNameProblem(packet.will.topic, settings.maxTopicLevels)
+    if (topicProblem !== undefined) throw new MqttError(ReasonCode.TopicNameInvalid, `Will: ${topicProblem}`)
+    if (packet.will.retain && !settings.retainAvailable) {
+      return { reasonCode: ReasonCode.RetainNotSupported, text: 'Will Retain, but retained messages are not available' } // [MQTT-3.2.2-13]
+    }
+  }
+  if (!sessions.hasRoomFor(packet.clientId))
+    return { reasonCode: ReasonCode.QuotaExceeded, text: 'max_sessions reached' }
+  return undefined
+}
+
+function refuse(client: Client, reasonCode: ReasonCode, text: string): void {
+  const { context, clientId, connection, username, version } = client
+  context.counters.connectsRefused++
+  context.throttled.warn(
+    `refused:${connection.remoteAddress.replace(/:\d+$/, '')}`,
+    context.clock.now(),
+    { client: clientId, address: connection.remoteAddress, username, reason: text },
+    `connection refused: ${reasonName(reasonCode)}`,
+  )
+  if (version === 5) {
+    client.end({ reason: text, reasonCode })
+    return
+  }
+  const answer = new Uint8Array(4)
+  writeConnack(answer, 0, { sessionPresent: false, reasonCode }, version)
+  client.send(answer) // [MQTT-3.1.4-5]
+  client.end({ reason: text })
+}
+
+function finishConnect(client: Client, packet: ConnectPacket, verdict: Verdict): void {
+  const { context } = client
+  const { settings, sessions, journal } = context
+  const reason = verdict === true ? ReasonCode.Success : verdict === false ? ReasonCode.NotAuthorized : verdict
+  if (reason !== ReasonCode.Success) {
+    refuse(client, reason, packet.username === undefined ? 'anonymous' : `user ${packet.username}`)
+    return
+  }
+  const assigned = packet.clientId === '' ? sessions.newClientId(settings.autoIdPrefix) : undefined
+  if (assigned !== undefined) client.clientId = assigned
+  const { clientId } = client
+
+  sessions.get(clientId)?.owner?.takenOver(client.connection.remoteAddress) // [MQTT-3.1.4-3]
+  const { session, present } = sessions.open(clientId, packet.protocolVersion, packet.cleanStart)
+  session.expiryInterval = sessionExpiry(packet, settings.sessionExpiry)
+  session.isBridge = packet.bridge
+  session.maximumPacketSize = client.maximumPacketSize
+  context.wills.cancelDelayed(clientId)
+  if (session.isPersistent) journal.sessionOpened(session)
+
+  const keepAlive = effectiveKeepAlive(packet, settings.maxKeepalive)
+  client.keepAlive = keepAlive * 1000
+  client.will = willOf(packet)
+  if (client.will !== undefined) context.wills.record(clientId, client.will)
+  const outputLimit = Math.max(settings.outputLimit, 1)
+  client.connection.admit(settings.maxPacketSize, Math.min(client.maximumPacketSize, 0x7fffffff), outputLimit)
+  client.connected(session)
+  context.counters.clientConnected()
+  logConnected(client, packet, present)
+
+  const properties = packet.protocolVersion === 5 ? connackProperties(client, packet, keepAlive, assigned) : {}
+  client.whenStored(() => {
+    if (client.session !== session) return // it was gone before the store answered
+    const answer = new Uint8Array(1024 + clientId.length * 3)
+    const connack = { sessionPresent: present, reasonCode: ReasonCode.Success, properties }
+    const end = writeConnack(answer, 0, connack, packet.protocolVersion, client.maximumPacketSize)
+    client.send(answer.subarray(0, end))
+    // Nothing may be delivered before CONNACK [MQTT-3.2.0-1], so the session gets its connection here.
+    session.attach(client.connection, Math.min(packet.properties.receiveMaximum ?? 65535, settings.maxInflightMessages))
+    session.pump()
+    context.events.emit('clientConnected', client.identity, present)
+  })
+}
+
+function sessionExpiry(packet: ConnectPacket, most: number): number {
+  if (packet.protocolVersion === 5) return effectiveExpiry(packet.properties.sessionExpiryInterval ?? 0, most)
+  return packet.cleanStart ? 0 : most // [MQTT-3.1.2-6]
+}
+
+function effectiveKeepAlive(packet: ConnectPacket, most: number): number {
+  if (most === 0) return packet.keepAlive
+  return packet.keepAlive === 0 ? most : Math.min(packet.keepAlive, most) // [MQTT-3.1.2-21]
+}
+
+function connackProperties(
+  client: Client,
+  packet: ConnectPacket,
+  keepAlive: number,
+  assigned: string | undefined,
+): Properties {
+  const { session, context } = client
+  const granted = session!.expiryInterval
+  const asked = packet.properties.sessionExpiryInterval ?? 0
+  const changedExpiry = granted !== effectiveExpiry(asked, Number.POSITIVE_INFINITY)
+  return {
+    ...(changedExpiry ? { sessionExpiryInterval: Math.min(granted, NEVER) } : {}), // [MQTT-3.2.2-20]
+    ...announcedCapabilities(context.settings),
+    ...(assigned === undefined ? {} : { assignedClientIdentifier: assigned }), // [MQTT-3.2.2-16]
+    ...(keepAlive === packet.keepAlive ? {} : { serverKeepAlive: keepAlive }), // [MQTT-3.2.2-21]
+  }
+}
+
+function willOf(packet: ConnectPacket): Client['will'] {
+  const { will } = packet
+  if (will === undefined) return undefined
+  const { properties } = will
+  return {
+    topic: will.topic,
+    payload: will.payload,
+    qos: will.qos as QoS,
+    retain: will.retain,
+    properties: forwardableProperties(properties),
+    delay: properties.willDelayInterval ?? 0,
+    expiry: properties.messageExpiryInterval ?? Number.POSITIVE_INFINITY,
+  }
+}
+
+function logConnected(client: Client, packet: ConnectPacket, present: boolean): void {
+  const { context, clientId, connection, username, version } = client
+  if (!context.settings.connectionMessages) return
+  context.log.info(
+    {
+      client: clientId,
+      address: connection.remoteAddress,
+      protocol: version,
+      clean: packet.cleanStart,
+      keepAlive: packet.keepAlive,
+      sessionPresent: present,
+      username,
+    },
+    'client connected',
+  )
+}

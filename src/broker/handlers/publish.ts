@@ -1,0 +1,241 @@
+// PUBLISH of a client: read it, find its topic, ask whether it may, then retain, route and acknowledge. The QoS 0 path
+// allocates nothing; what has to wait for the authorizer is copied first.
+import { MqttError } from '../../mqtt/mqtt-error.ts'
+import { PacketType } from '../../mqtt/packet-type.ts'
+import { PublishView, readPublish } from '../../mqtt/publish.ts'
+import type { QoS } from '../../mqtt/qos.ts'
+import { ReasonCode } from '../../mqtt/reason-code.ts'
+import { decodeUtf8, isWellFormedUtf8 } from '../../mqtt/utf8.ts'
+import { readVariableByteInteger } from '../../mqtt/variable-byte-integer.ts'
+import { receiveMaximum, TOPIC_ALIAS_MAXIMUM } from '../capabilities.ts'
+import type { Client } from '../client.ts'
+import { forwardableBytes } from '../forwardable-properties.ts'
+import type { Verdict } from '../hooks.ts'
+import { Message } from '../message.ts'
+import type { Publication } from '../publication.ts'
+import type { Topic } from '../topic.ts'
+
+/** One view serves all clients: packets are handled one at a time. */
+const view = new PublishView()
+
+export function handlePublish(
+  client: Client,
+  first: number,
+  topicId: number,
+  bytes: Uint8Array,
+  offset: number,
+  length: number,
+  inInbox: boolean,
+  kept: number,
+): Promise<void> | undefined {
+  const { context, version } = client
+  const body = kept === 0 ? bytes : wholeHead(client, first, bytes, length, kept)
+  readPublish(view, first, body, offset, length, version)
+  const { qos, packetId, payloadLength } = view
+  context.counters.publishReceived++
+  context.counters.publishBytesReceived += payloadLength
+  const topic = version === 5 && view.topicAlias !== 0 ? aliasedTopic(client, body) : topicOf(client, topicId, body)
+  if (topic.problem !== undefined) throw new MqttError(ReasonCode.TopicNameInvalid, `PUBLISH: ${topic.problem}`)
+  if (view.retain && !context.settings.retainAvailable) {
+    throw new MqttError(ReasonCode.RetainNotSupported, 'PUBLISH with RETAIN, which is not available', 'MQTT-3.2.2-14')
+  }
+  if (qos === 2 && isRepeated(client, packetId)) {
+    if (kept !== 0) context.kept.release(kept)
+    client.acknowledge(PacketType.Pubrec, packetId, 0) // [MQTT-4.3.3-10]
+    return undefined
+  }
+
+  const publication = publicationOf(client, topic, body, offset, length, inInbox, kept)
+  const verdict = mayPublish(client, publication)
+  if (verdict === true) {
+    accept(client, publication, packetId)
+    publication.drop()
+    return undefined
+  }
+  if (!(verdict instanceof Promise)) {
+    refuse(client, publication, packetId, verdict)
+    publication.drop()
+    return undefined
+  }
+  const held = publication.detach()
+  publication.drop()
+  return verdict
+    .then((settled) => {
+      if (client.session === undefined) return
+      if (settled === true) accept(client, held, packetId)
+      else refuse(client, held, packetId, settled)
+    })
+    .finally(() => held.drop())
+}
+
+function topicOf(client: Client, topicId: number, bytes: Uint8Array): Topic {
+  if (topicId !== 0) return client.context.router.topicById(topicId)!
+  const { topicOffset, topicLength } = view
+  if (!isWellFormedUtf8(bytes, topicOffset, topicLength)) {
+    throw new MqttError(ReasonCode.MalformedPacket, 'PUBLISH: Topic Name with ill-formed UTF-8', 'MQTT-3.3.2-1')
+  }
+  return client.context.router.topic(decodeUtf8(bytes, topicOffset, topicLength))
+}
+
+/** Sets or follows a Topic Alias [MQTT-3.3.2-8]. */
+function aliasedTopic(client: Client, bytes: Uint8Array): Topic {
+  const { topicAlias, topicLength } = view
+  if (topicAlias > TOPIC_ALIAS_MAXIMUM) {
+    throw new MqttError(
+      ReasonCode.TopicAliasInvalid,
+      `Topic Alias ${topicAlias}, the maximum is ${TOPIC_ALIAS_MAXIMUM}`,
+      'MQTT-3.3.2-9',
+    )
+  }
+  if (topicLength > 0) {
+    const topic = topicOf(client, 0, bytes)
+    client.aliases ??= new Map()
+    client.aliases.set(topicAlias, topic)
+    return topic
+  }
+  const known = client.aliases?.get(topicAlias)
+  if (known === undefined)
+    throw new MqttError(ReasonCode.ProtocolError, `Topic Alias ${topicAlias} was never set`, 'MQTT-3.3.4-7')
+  return known
+}
+
+/** A QoS 2 identifier known already is acknowledged again, not routed again; a new one must fit our Receive Maximum. */
+function isRepeated(client: Client, packetId: number): boolean {
+  const { inbound } = client.session!
+  if (inbound === undefined) return false
+  if (inbound.has(packetId)) return true
+  if (client.version === 5 && inbound.count >= receiveMaximum(client.context.settings)) {
+    throw new MqttError(
+      ReasonCode.ReceiveMaximumExceeded,
+      'more QoS 2 messages than the Receive Maximum',
+      'MQTT-3.3.4-9',
+    )
+  }
+  return false
+}
+
+function publicationOf(
+  client: Client,
+  topic: Topic,
+  bytes: Uint8Array,
+  offset: number,
+  length: number,
+  inInbox: boolean,
+  kept: number,
+): Publication {
+  const { context } = client
+  const { topicLength, payloadOffset, payloadLength, messageExpiryInterval } = view
+  const { publication } = context
+  const expiresAt =
+    messageExpiryInterval < 0 ? Number.POSITIVE_INFINITY : context.clock.now() + messageExpiryInterval * 1000
+  const properties = forwardableBytes(bytes, view.propertiesOffset, view.propertiesLength)
+  if (inInbox && topicLength > 0) {
+    publication.fromInbox(topic, topicLength, offset, length, payloadOffset)
+    publication.qos = view.qos as QoS
+    publication.retain = view.retain
+    publication.publisher = client.session
+    publication.properties = properties
+    publication.expiresAt = expiresAt
+    return publication
+  }
+  const name =
+    topicLength > 0 ? bytes.subarray(view.topicOffset, view.topicOffset + topicLength) : Buffer.from(topic.name)
+  let handle = kept
+  if (kept !== 0 && topicLength > 0) {
+    context.kept.shape(kept, payloadOffset - offset)
+  } else {
+    const payload =
+      kept === 0
+        ? bytes.subarray(payloadOffset, payloadOffset + payloadLength)
+        : keptPayload(client, kept, payloadOffset, payloadLength)
+    handle = context.kept.keepBytes(frame(name, payload), 2 + name.length)
+  }
+  const message = new Message(context.kept, handle, {
+    topic: topic.name,
+    qos: view.qos as QoS,
+    retain: view.retain,
+    size: 2 + name.length + payloadLength,
+    payloadLength,
+    properties: properties.slice(),
+    expiresAt,
+  })
+  publication.fromMessage(topic, message.hold(), client.session)
+  return publication
+}
+
+function keptPayload(client: Client, kept: number, offset: number, length: number): Uint8Array {
+  const payload = new Uint8Array(length)
+  client.context.kept.read(kept, offset, payload)
+  client.context.kept.release(kept)
+  return payload
+}
+
+function frame(name: Uint8Array, payload: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(2 + name.length + payload.length)
+  bytes[0] = name.length >> 8
+  bytes[1] = name.length
+  bytes.set(name, 2)
+  bytes.set(payload, 2 + name.length)
+  return bytes
+}
+
+/** Of a kept packet only the beginning was read; properties that reach beyond it are rare and read whole. */
+function wholeHead(client: Client, first: number, head: Uint8Array, length: number, kept: number): Uint8Array {
+  if (head.length === length || client.version !== 5) return head
+  const properties = 2 + ((head[0]! << 8) | head[1]!) + ((first & 0x06) === 0 ? 0 : 2)
+  const size = readVariableByteInteger(head, properties, head.length)
+  if (properties + 4 + size <= head.length) return head
+  const whole = new Uint8Array(length)
+  client.context.kept.read(kept, 0, whole)
+  return whole
+}
+
+function mayPublish(client: Client, publication: Publication): Verdict | Promise<Verdict> {
+  const { hooks } = client.context
+  if (publication.topic.isSystem) return ReasonCode.NotAuthorized
+  if (hooks.authorizePublish === undefined) return true
+  return hooks.authorizePublish({
+    client: client.identity,
+    topic: publication.topic.name,
+    qos: publication.qos,
+    retain: publication.retain,
+    payload: () => publication.keep().payload(),
+  })
+}
+
+function accept(client: Client, publication: Publication, packetId: number): void {
+  const { context } = client
+  if (publication.retain) context.retained.apply(publication)
+  const matched = context.router.publish(publication)
+  context.tap(publication, client.clientId)
+  if (publication.qos === 0) return
+  const reasonCode = matched ? 0 : ReasonCode.NoMatchingSubscribers
+  if (publication.qos === 1) {
+    client.acknowledge(PacketType.Puback, packetId, reasonCode) // [MQTT-4.3.2-2]
+    return
+  }
+  const session = client.session!
+  session.inboundQos2().add(packetId)
+  if (session.isPersistent) context.journal.inboundAdded(session.clientId, packetId)
+  client.acknowledge(PacketType.Pubrec, packetId, reasonCode) // [MQTT-4.3.3-8]
+}
+
+/** Refused: the exchange is completed, the message goes nowhere. 3.x has no way to say so [MQTT-3.3.5-2]. */
+function refuse(client: Client, publication: Publication, packetId: number, verdict: Verdict): void {
+  const { context, clientId, connection, version } = client
+  context.counters.notAuthorized++
+  context.throttled.warn(
+    `publish-refused:${clientId}`,
+    context.clock.now(),
+    { client: clientId, address: connection.remoteAddress, topic: publication.topic.name },
+    'publish refused',
+  )
+  if (publication.qos === 0) return
+  const reasonCode = typeof verdict === 'number' ? verdict : ReasonCode.NotAuthorized
+  if (publication.qos === 1) client.acknowledge(PacketType.Puback, packetId, reasonCode)
+  else {
+    // An MQTT 5 refusal ends the exchange, a 3.x client goes on with PUBREL.
+    if (version !== 5) client.session!.inboundQos2().add(packetId)
+    client.acknowledge(PacketType.Pubrec, packetId, reasonCode)
+  }
+}

@@ -1,0 +1,45 @@
+// Where a program that embeds the broker decides. Each hook answers at once or with a promise; while it waits only the
+// client it is about stands still (its packets are kept in order). A hook that throws or rejects refuses.
+import type { QoS } from '../mqtt/qos.ts'
+import type { ReasonCode } from '../mqtt/reason-code.ts'
+
+/** Who asks. */
+export interface ClientIdentity {
+  readonly clientId: string
+  readonly username: string | undefined
+  /** `127.0.0.1:1234` or `[::1]:1234`. */
+  readonly remoteAddress: string
+  readonly protocolVersion: 3 | 4 | 5
+}
+
+export interface AuthenticateRequest extends ClientIdentity {
+  readonly password: Uint8Array | undefined
+}
+
+export interface PublishRequest {
+  readonly client: ClientIdentity
+  readonly topic: string
+  readonly qos: QoS
+  readonly retain: boolean
+  /** A copy of the payload; costs one. */
+  payload(): Buffer
+}
+
+export interface SubscribeRequest {
+  readonly client: ClientIdentity
+  /** The Topic Filter as the client wrote it, with `$share/…` if that is there. */
+  readonly topicFilter: string
+  readonly qos: QoS
+}
+
+/** true, false (not authorized), or the MQTT 5 reason to refuse with. */
+export type Verdict = boolean | ReasonCode
+
+export interface Hooks {
+  /** Asked for every CONNECT. Without it, anonymous clients are let in when `allow_anonymous` says so, others too. */
+  authenticate?(request: AuthenticateRequest): Verdict | Promise<Verdict>
+  /** Asked for every PUBLISH of a client, its Will included. */
+  authorizePublish?(request: PublishRequest): Verdict | Promise<Verdict>
+  /** Asked for every Topic Filter of a SUBSCRIBE. */
+  authorizeSubscribe?(request: SubscribeRequest): Verdict | Promise<Verdict>
+}

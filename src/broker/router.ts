@@ -1,0 +1,181 @@
+// Who gets a message. Owns the subscription trie and the topics the reactor named; finds a topic's route, keeps it
+// exact, and hands each publication to the sessions behind it. Knows no sockets and no acknowledgements.
+import { matches, parseSharedFilter } from '../mqtt/topic.ts'
+import type { Publication } from './publication.ts'
+import { type GroupSource, Recipients } from './recipients.ts'
+import { Route } from './route.ts'
+import type { Session } from './session.ts'
+import { deliverToSharedGroups, SharedGroup, SharedSubscription } from './shared-subscriptions.ts'
+import { Subscription, type SubscriptionOptions, type Target } from './subscription.ts'
+import { Topic } from './topic.ts'
+import { type FilterNode, TopicTrie } from './topic-trie.ts'
+
+export class Router {
+  readonly trie = new TopicTrie<Recipients>()
+  subscriptionCount = 0
+  sharedSubscriptionCount = 0
+  readonly #topics: (Topic | undefined)[] = []
+  readonly #groups: GroupSource
+  readonly #maxLevels: number
+  #recipientList = new Int32Array(3 * 256)
+  readonly #matched: FilterNode<Recipients>[] = []
+
+  constructor(groups: GroupSource, maxLevels: number) {
+    this.#groups = groups
+    this.#maxLevels = maxLevels
+  }
+
+  /** The reactor gave a Topic Name an id. */
+  nameTopic(id: number, topic: Topic): void {
+    this.#topics[id] = topic
+  }
+
+  forgetTopic(id: number): void {
+    this.#topics[id] = undefined
+  }
+
+  topicById(id: number): Topic | undefined {
+    return this.#topics[id]
+  }
+
+  /** A topic by name, remembered nowhere: for names without an id. */
+  topic(name: string): Topic {
+    return Topic.of(name, this.#maxLevels)
+  }
+
+  /** A new subscription of a session; `$share/…` joins that group. */
+  subscribe(session: Session, filter: string, options: SubscriptionOptions): Subscription | SharedSubscription {
+    this.subscriptionCount++
+    const shared = parseSharedFilter(filter)
+    if (shared !== undefined) return this.#subscribeShared(session, shared.group, shared.filter, options)
+    const recipients = this.#recipientsOf(filter)
+    const subscription = new Subscription(session, recipients, options)
+    recipients.join(subscription)
+    return subscription
+  }
+
+  /** Replaces the options of a subscription. */
+  resubscribe(subscription: Subscription | SharedSubscription, options: SubscriptionOptions): void {
+    subscription.apply(options)
+    if (subscription instanceof Subscription) subscription.recipients.changed(subscription)
+  }
+
+  unsubscribe(subscription: Subscription | SharedSubscription): void {
+    this.subscriptionCount--
+    if (subscription instanceof Subscription) {
+      subscription.recipients.leave(subscription)
+      this.#dropIfEmpty(subscription.recipients)
+      return
+    }
+    this.sharedSubscriptionCount--
+    const { group } = subscription
+    group.leave(subscription)
+    if (group.size > 0) return
+    const { recipients } = group
+    recipients.shared!.delete(group.name)
+    if (recipients.shared!.size === 0) recipients.shared = undefined
+    this.#dropIfEmpty(recipients)
+  }
+
+  #subscribeShared(session: Session, name: string, filter: string, options: SubscriptionOptions): SharedSubscription {
+    this.sharedSubscriptionCount++
+    const recipients = this.#recipientsOf(filter)
+    recipients.shared ??= new Map()
+    let group = recipients.shared.get(name)
+    if (group === undefined) {
+      group = new SharedGroup(name, recipients)
+      recipients.shared.set(name, group)
+    }
+    const member = new SharedSubscription(session, group, options)
+    group.join(member)
+    return member
+  }
+
+  #recipientsOf(filter: string): Recipients {
+    const node = this.trie.insert(filter)
+    node.value ??= new Recipients(filter, this.#groups)
+    return node.value
+  }
+
+  #dropIfEmpty(recipients: Recipients): void {
+    if (!recipients.isEmpty) return
+    const node = this.trie.get(recipients.filter)
+    if (node === undefined) return
+    node.value = undefined
+    this.trie.remove(node)
+  }
+
+  /** Hands a publication to every session with a matching subscription. Returns whether there was any. */
+  publish(publication: Publication): boolean {
+    const route = this.#route(publication.topic)
+    const lists = route.recipients
+    if (lists.length === 0) return false
+    const overlap = lists.length === 1 ? undefined : route.overlap()
+    if (overlap !== undefined) {
+      this.#deliverTo(overlap, publication)
+    } else {
+      for (const list of lists) {
+        if (publication.qos === 0) list.deliverQos0(publication)
+        else this.#deliverTo(list.members, publication)
+      }
+    }
+    for (const list of lists) if (list.shared !== undefined) deliverToSharedGroups(list.shared, publication)
+    return true
+  }
+
+  /** QoS 1 and 2, and merged overlaps: each target by itself, those alike written as one list. */
+  #deliverTo(targets: readonly Target[], publication: Publication): void {
+    const listable = publication.inInbox && publication.qos > 0 && targets.length >= 4
+    let listed = 0
+    for (let i = 0; i < targets.length; i++) {
+      const target = targets[i]!
+      const { session } = target
+      if (listable && target.qos >= publication.qos && session.version !== 5) {
+        const packetId = session.takePacketId(publication)
+        if (packetId !== 0) {
+          if (listed * 3 === this.#recipientList.length) this.#growList()
+          const list = this.#recipientList
+          const connection = session.connection!
+          list[listed * 3] = connection.slot
+          list[listed * 3 + 1] = connection.generation
+          list[listed * 3 + 2] = packetId
+          listed++
+          continue
+        }
+      }
+      session.deliver(publication, target)
+    }
+    if (listed > 0) publication.writeToList(3, 0x30 | (publication.qos << 1), this.#recipientList, listed)
+  }
+
+  #growList(): void {
+    const larger = new Int32Array(this.#recipientList.length * 2)
+    larger.set(this.#recipientList)
+    this.#recipientList = larger
+  }
+
+  #route(topic: Topic): Route {
+    const { trie } = this
+    const known = topic.route
+    if (known !== undefined) {
+      if (known.checkedAt === trie.changes) return known
+      let affected = false
+      const complete = trie.changedSince(known.checkedAt, (filter) => {
+        affected ||= matches(filter, topic.name)
+      })
+      if (complete && !affected) {
+        known.checkedAt = trie.changes
+        return known
+      }
+    }
+    const matched = this.#matched
+    matched.length = 0
+    trie.match(topic.name, matched)
+    const route = new Route(
+      matched.map((node) => node.value!),
+      trie.changes,
+    )
+    topic.route = route
+    return route
+  }
+}

@@ -1,0 +1,37 @@
+// What the broker may be told. Durations are milliseconds, sizes bytes, unless the name says otherwise. Where each value
+// comes from (file, environment, argument) and its default is src/config's business, not the broker's.
+
+export interface BrokerSettings {
+  /** Largest Control Packet taken from a client. */
+  maxPacketSize: number
+  /** QoS 1 and 2 messages on their way to one client; also announced as Receive Maximum. */
+  maxInflightMessages: number
+  /** Messages waiting for one session; 0 = no limit on their number. */
+  maxQueuedMessages: number
+  /** Bytes waiting for one session; 0 = no limit. */
+  maxQueuedBytes: number
+  queueQos0Messages: boolean
+  /** Longest keep alive in seconds; 0 = any. */
+  maxKeepalive: number
+  connectTimeout: number
+  writeTimeout: number
+  lingerTimeout: number
+  /** Resend to connected 3.x clients after this long without an acknowledgement; 0 = never. */
+  retryInterval: number
+  /** Bytes queued for a connection above which QoS 0 messages are left out. */
+  outputLimit: number
+  outputHighWater: number
+  maxTopicLevels: number
+  maxSubscriptionsPerClient: number
+  maxSessions: number
+  /** Seconds a session outlives its connection at most; Infinity = for ever. */
+  sessionExpiry: number
+  maxRetainedMessages: number
+  maxRetainedBytes: number
+  retainAvailable: boolean
+  allowAnonymous: boolean
+  allowZeroLengthClientId: boolean
+  autoIdPrefix: string
+  /** Log a line for each connect and disconnect. */
+  connectionMessages: boolean
+}

@@ -1,0 +1,55 @@
+// One session's subscription to one Topic Filter, and where it stands in that filter's recipient lists.
+import type { QoS } from '../mqtt/qos.ts'
+import type { GroupMember } from '../net/recipient-group.ts'
+import type { Recipients } from './recipients.ts'
+import type { Session } from './session.ts'
+
+export interface SubscriptionOptions {
+  qos: QoS
+  noLocal: boolean
+  retainAsPublished: boolean
+  subscriptionId: number
+}
+
+/** Whom a message goes to and how: a subscription, or several overlapping ones of one session merged. */
+export interface Target {
+  readonly session: Session
+  readonly qos: QoS
+  readonly noLocal: boolean
+  readonly retainAsPublished: boolean
+  readonly subscriptionIds: readonly number[] | undefined
+}
+
+export class Subscription implements Target, GroupMember {
+  readonly session: Session
+  readonly recipients: Recipients
+  qos: QoS = 0
+  noLocal = false
+  retainAsPublished = false
+  subscriptionIds: readonly number[] | undefined
+  /** Position among all members of its filter. */
+  position = -1
+  /** Position in the native group or in the list of single recipients. */
+  groupPosition = -1
+  /** Which of those two it is in; 'none' while the session is offline. */
+  place: 'none' | 'single' | 'group' = 'none'
+
+  constructor(session: Session, recipients: Recipients, options: SubscriptionOptions) {
+    this.session = session
+    this.recipients = recipients
+    this.apply(options)
+  }
+
+  /** A new SUBSCRIBE with the same Topic Filter replaces the options [MQTT-3.8.4-3]. */
+  apply(options: SubscriptionOptions): void {
+    this.qos = options.qos
+    this.noLocal = options.noLocal
+    this.retainAsPublished = options.retainAsPublished
+    this.subscriptionIds = options.subscriptionId === 0 ? undefined : [options.subscriptionId]
+  }
+
+  /** Receives exactly the bytes its protocol version's plain variant has, so it may stand in a native group. */
+  get isPlain(): boolean {
+    return !this.noLocal && !this.retainAsPublished && this.subscriptionIds === undefined
+  }
+}

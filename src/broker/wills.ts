@@ -1,0 +1,105 @@
+// Will Messages [MQTT-3.1.2-8]: who published one at which end of a connection, and the delayed ones of MQTT 5. A will
+// stands with its client while that is connected; here live only those whose delay runs [MQTT-3.1.3-9].
+import type { QoS } from '../mqtt/qos.ts'
+import type { Clock } from '../timers/clock.ts'
+import type { WheelEntry } from '../timers/deadline-wheel.ts'
+import type { Deadline, Timers } from './deadlines.ts'
+import type { Journal } from './journal.ts'
+
+export interface Will {
+  readonly topic: string
+  readonly payload: Uint8Array
+  readonly qos: QoS
+  readonly retain: boolean
+  /** MQTT 5 properties to forward, encoded. */
+  readonly properties: Uint8Array
+  /** Seconds; 0 = none. */
+  readonly delay: number
+  /** Message Expiry Interval in seconds; Infinity = none. */
+  readonly expiry: number
+}
+
+class DelayedWill implements Deadline {
+  wheelNext: WheelEntry | undefined
+  wheelPrevious: WheelEntry | undefined
+  dueAt = 0
+  readonly clientId: string
+  readonly will: Will
+  readonly #wills: Wills
+
+  constructor(wills: Wills, clientId: string, will: Will) {
+    this.#wills = wills
+    this.clientId = clientId
+    this.will = will
+  }
+
+  handleDeadline(): undefined {
+    this.#wills.publishDelayed(this.clientId)
+  }
+}
+
+export class Wills {
+  readonly #delayed = new Map<string, DelayedWill>()
+  readonly #timers: Timers
+  readonly #clock: Clock
+  readonly #journal: Journal
+  readonly #publish: (clientId: string, will: Will) => void
+
+  constructor(timers: Timers, clock: Clock, journal: Journal, publish: (clientId: string, will: Will) => void) {
+    this.#timers = timers
+    this.#clock = clock
+    this.#journal = journal
+    this.#publish = publish
+  }
+
+  /** Wills whose delay runs. */
+  get delayedCount(): number {
+    return this.#delayed.size
+  }
+
+  /** A will was accepted with its client's CONNECT. */
+  record(clientId: string, will: Will): void {
+    this.#journal.willSet(clientId, will, false)
+  }
+
+  /** The client left with DISCONNECT: its will is deleted, unpublished [MQTT-3.1.2-10]. */
+  discard(clientId: string): void {
+    this.#journal.willRemoved(clientId)
+  }
+
+  /** The connection ended without DISCONNECT: now, or when the delay or the session is over, whichever is first. */
+  connectionLost(clientId: string, will: Will, sessionExpiry: number): void {
+    const delay = Math.min(will.delay, sessionExpiry)
+    if (delay <= 0) {
+      this.#send(clientId, will)
+      return
+    }
+    this.#journal.willSet(clientId, will, true)
+    const delayed = new DelayedWill(this, clientId, will)
+    this.#delayed.set(clientId, delayed)
+    this.#timers.set(delayed, this.#clock.now() + delay * 1000)
+  }
+
+  /** The client is back before the delay was over: its will is not sent [MQTT-3.1.3-9]. */
+  cancelDelayed(clientId: string): void {
+    const delayed = this.#delayed.get(clientId)
+    if (delayed === undefined) return
+    this.#delayed.delete(clientId)
+    this.#timers.cancel(delayed)
+    this.#journal.willRemoved(clientId)
+  }
+
+  /** The delay is over, or the session has ended. */
+  publishDelayed(clientId: string): void {
+    const delayed = this.#delayed.get(clientId)
+    if (delayed === undefined) return
+    this.#delayed.delete(clientId)
+    this.#timers.cancel(delayed)
+    this.#send(clientId, delayed.will)
+  }
+
+  #send(clientId: string, will: Will): void {
+    this.#publish(clientId, will)
+    this.#journal.willRemoved(clientId)
+  }
+}

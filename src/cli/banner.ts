@@ -1,0 +1,24 @@
+// The line the broker starts with: all an operator asks first. Pure.
+
+export interface BannerFacts {
+  readonly version: string
+  readonly addresses: readonly { readonly host: string; readonly port: number }[]
+  readonly pid: number
+  /** The hard limit of file descriptors; Infinity for none. */
+  readonly descriptors: number
+  readonly localOnly: boolean
+}
+
+const OPEN_UP = 'To open it up: -c FILE with the lines "listener 1883" and "allow_anonymous true"'
+
+export function banner({ version, addresses, pid, descriptors, localOnly }: BannerFacts): string {
+  const where = addresses.map(addressText).join(', ')
+  const limit = Number.isFinite(descriptors) ? `${descriptors} file descriptors` : 'no limit of file descriptors'
+  const open = localOnly ? `. Only this machine can connect. ${OPEN_UP}` : ''
+  return `Martlet ${version} listening on ${where} (pid ${pid}, ${limit})${open}`
+}
+
+/** `127.0.0.1:1883`, `[::1]:1883`. */
+export function addressText({ host, port }: { readonly host: string; readonly port: number }): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host === '' ? '*' : host}:${port}`
+}

@@ -1,0 +1,50 @@
+// Why the broker did not start, in one line an operator can act on. Pure.
+
+import { ConfigError } from '../config/config-error.ts'
+import { addressText } from './banner.ts'
+import { ExitCode } from './exit-code.ts'
+
+export interface StartFailure {
+  /** Without a line break at its end; may have several lines. */
+  readonly text: string
+  readonly exitCode: ExitCode
+}
+
+interface SystemError extends Error {
+  readonly code?: string
+  readonly syscall?: string
+  readonly address?: string
+  readonly port?: number
+  readonly path?: string
+}
+
+/** `listeners` are those that were to be opened, for errors that do not say which one failed. */
+export function startFailure(
+  error: unknown,
+  listeners: readonly { readonly host: string; readonly port: number }[],
+): StartFailure {
+  if (error instanceof ConfigError) {
+    const lines = [`Error: ${error.message}`, ...(error.foundAt === undefined ? [] : [error.foundAt])]
+    return { text: lines.join('\n'), exitCode: ExitCode.Invalid }
+  }
+  if (!(error instanceof Error)) return { text: `Error: ${String(error)}`, exitCode: ExitCode.Failed }
+  const failed = error as SystemError
+  const where =
+    failed.port === undefined
+      ? listeners.map(addressText).join(' or ')
+      : addressText({ host: failed.address ?? '', port: failed.port })
+  const text = explained(failed, where) ?? `Error: ${failed.stack ?? failed.message}`
+  return { text, exitCode: ExitCode.Failed }
+}
+
+function explained(error: SystemError, where: string): string | undefined {
+  if (error.code === 'EADDRINUSE') {
+    return `Error: ${where} is in use already. Is another broker running? Another port: -p PORT.`
+  }
+  if (error.code === 'EADDRNOTAVAIL') return `Error: ${where} is not an address of this machine.`
+  if (error.code === 'EACCES' && (error.syscall === 'bind' || error.syscall === 'listen')) {
+    return `Error: ${where} needs a privilege: take a port from 1024 on, or give node CAP_NET_BIND_SERVICE.`
+  }
+  if (error.path !== undefined) return `Error: ${error.path} cannot be used (${error.message}).`
+  return error.code === undefined ? undefined : `Error: ${error.message}`
+}

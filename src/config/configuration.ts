@@ -1,0 +1,170 @@
+// A configuration: every setting with its value, in camelCase, ready to use. Sources are merged here, in order, and what
+// only the whole can tell (local only mode, limits that must agree) is decided here. Reading files is not.
+
+import { readFileSync } from 'node:fs'
+import { ConfigError, type Place } from './config-error.ts'
+import { type ListenerSettingKey, listenerSettings, type SettingKey, settings } from './schema.ts'
+import type { Setting } from './setting.ts'
+
+type CamelCase<S extends string> = S extends `${infer Word}_${infer Rest}` ? `${Word}${Capitalize<CamelCase<Rest>>}` : S
+type Values<Table> = {
+  readonly [K in keyof Table & string as CamelCase<K>]: Table[K] extends Setting<infer T> ? T : never
+}
+
+/** The values of every setting of `schema.ts`. Times are seconds (fractions allowed), sizes are bytes. */
+export type GlobalConfiguration = Values<typeof settings>
+
+/** One listener: `port`, `host` ('' = every address), `socketDomain`, `maxConnections`. */
+export type ListenerConfiguration = Values<typeof listenerSettings> & {
+  /** A listener of local only mode: when its address family does not exist on the machine, go on without it. */
+  readonly optional: boolean
+}
+
+export type Configuration = GlobalConfiguration & {
+  readonly listeners: readonly ListenerConfiguration[]
+  /** No listener was configured: 127.0.0.1 and ::1 only, anonymous clients allowed. */
+  readonly localOnly: boolean
+}
+
+/** A configuration as an embedding program writes it: what is left out has its default. */
+export type ConfigurationOptions = Partial<GlobalConfiguration> & {
+  readonly listeners?: readonly Partial<Values<typeof listenerSettings>>[]
+}
+
+/** What one file, the environment, the arguments or a program said. Values are already read and in range. */
+export interface Source {
+  /** snake_case keys of `settings`. */
+  readonly values: ReadonlyMap<SettingKey, unknown>
+  readonly places: ReadonlyMap<SettingKey, Place>
+  /** Absent: this source says nothing about listeners. */
+  readonly listeners?: readonly ReadonlyMap<ListenerSettingKey, unknown>[]
+  /** Ports for local only mode (`-p`); without effect once a source has listeners, as in Mosquitto. */
+  readonly localPorts?: readonly number[]
+  /** What the operator should know: an ignored key, a converted value. */
+  readonly notices: readonly string[]
+}
+
+const DEFAULT_PORT = 1883
+const RESERVED_DESCRIPTORS = 64 // listeners, log files, the store, epoll, timers, Node's own
+const MOST_CONNECTIONS = 100_000
+
+/**
+ * Merges sources, later ones win (defaults < file < environment < arguments).
+ * Throws ConfigError when settings contradict each other.
+ */
+export function resolveConfiguration(sources: readonly Source[] = []): Configuration {
+  const values: Record<string, unknown> = {}
+  for (const [key, setting] of Object.entries(settings)) values[key] = setting.default
+  for (const source of sources) for (const [key, value] of source.values) values[key] = value
+
+  const configured = sources.findLast((source) => source.listeners !== undefined)?.listeners
+  const localOnly = configured === undefined
+  values.allow_anonymous ??= localOnly
+  values.max_connections ??= defaultMaxConnections()
+
+  const listeners = localOnly ? localListeners(sources) : configured.map(listenerOf)
+  const configuration = { ...camelCased(values), listeners, localOnly } as unknown as Configuration
+  checkAgreement(configuration, (key) => sources.findLast((source) => source.values.has(key))?.places.get(key))
+  return configuration
+}
+
+/** A source from values that a program passes, checked like those of a file. Throws ConfigError. */
+export function optionsSource(options: ConfigurationOptions): Source {
+  const { listeners, ...rest } = options
+  const values = readOptions(settings, rest) as Map<SettingKey, unknown>
+  const source: Source = { values, places: new Map(), notices: [] }
+  if (listeners === undefined) return source
+  return {
+    ...source,
+    listeners: listeners.map((one) => readOptions(listenerSettings, one) as Map<ListenerSettingKey, unknown>),
+  }
+}
+
+/** `max_queued_bytes` → `maxQueuedBytes`. */
+export function camelCase(key: string): string {
+  return key.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase())
+}
+
+/** The hard limit of file descriptors of this process; Infinity when it is unlimited or cannot be read. */
+export function hardDescriptorLimit(limits: string = readLimits()): number {
+  const hard = /^Max open files\s+\S+\s+(\S+)/m.exec(limits)?.[1]
+  return hard === undefined || hard === 'unlimited' ? Number.POSITIVE_INFINITY : Number(hard)
+}
+
+/** Descriptors less those the broker needs itself: 64, or a quarter where there are few. */
+export function defaultMaxConnections(hardLimit: number = hardDescriptorLimit()): number {
+  const reserved = Math.min(RESERVED_DESCRIPTORS, Math.ceil(hardLimit / 4))
+  return Math.max(1, Math.min(hardLimit - reserved, MOST_CONNECTIONS))
+}
+
+function readLimits(): string {
+  try {
+    return readFileSync('/proc/self/limits', 'utf8')
+  } catch {
+    return '' // no /proc: a sandbox. The cap of 100,000 holds, and accept() will tell when descriptors run out.
+  }
+}
+
+function localListeners(sources: readonly Source[]): ListenerConfiguration[] {
+  const ports = sources.flatMap((source) => source.localPorts ?? [])
+  return (ports.length > 0 ? ports : [DEFAULT_PORT]).flatMap((port) => [
+    listenerOf(
+      new Map<ListenerSettingKey, unknown>([
+        ['port', port],
+        ['host', '127.0.0.1'],
+      ]),
+    ),
+    {
+      ...listenerOf(
+        new Map<ListenerSettingKey, unknown>([
+          ['port', port],
+          ['host', '::1'],
+        ]),
+      ),
+      optional: true,
+    },
+  ])
+}
+
+function listenerOf(given: ReadonlyMap<ListenerSettingKey, unknown>): ListenerConfiguration {
+  const values: Record<string, unknown> = {}
+  for (const [key, setting] of Object.entries(listenerSettings)) {
+    values[key] = given.get(key as ListenerSettingKey) ?? setting.default
+  }
+  return { ...camelCased(values), optional: false } as unknown as ListenerConfiguration
+}
+
+function camelCased(values: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(values).map(([key, value]) => [camelCase(key), value]))
+}
+
+function readOptions(table: Record<string, Setting<unknown>>, options: object): Map<string, unknown> {
+  const keys = new Map(Object.keys(table).map((key) => [camelCase(key), key]))
+  const values = new Map<string, unknown>()
+  for (const [name, raw] of Object.entries(options)) {
+    if (raw === undefined) continue
+    const key = keys.get(name)
+    if (key === undefined) throw new ConfigError({ key: name, problem: 'there is no such option' })
+    const reading = table[key]!.read(raw, 'plain')
+    if ('wanted' in reading) throw new ConfigError({ key: name, value: raw, problem: `${reading.wanted} is wanted` })
+    values.set(key, reading.value)
+  }
+  return values
+}
+
+function checkAgreement(configuration: Configuration, placeOf: (key: SettingKey) => Place | undefined): void {
+  const ordered: [SettingKey, number, SettingKey, number][] = [
+    ['output_low_water', configuration.outputLowWater, 'output_high_water', configuration.outputHighWater],
+    ['output_high_water', configuration.outputHighWater, 'output_limit', configuration.outputLimit],
+    ['read_size', configuration.readSize, 'inbox_size', configuration.inboxSize],
+  ]
+  for (const [smaller, value, larger, limit] of ordered) {
+    const fine = smaller === 'output_low_water' ? value < limit : value <= limit
+    if (fine) continue
+    const place = placeOf(smaller) ?? placeOf(larger)
+    throw new ConfigError({ place, key: smaller, value, problem: `it must not exceed ${larger}, which is ${limit}` })
+  }
+}
+
+/** The configuration of `martlet` without file, environment and arguments. */
+export const defaults: Configuration = resolveConfiguration()

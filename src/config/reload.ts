@@ -1,0 +1,29 @@
+// What SIGHUP can and cannot change: compares the running configuration with a newly read one.
+
+import { type Configuration, camelCase } from './configuration.ts'
+import { settings } from './schema.ts'
+
+export interface Changes {
+  /** Keys whose new value is applied. */
+  readonly applied: readonly string[]
+  /** Keys that changed but need a restart; `listeners` may be among them. */
+  readonly restart: readonly string[]
+}
+
+export function changesBetween(current: Configuration, next: Configuration): Changes {
+  const applied: string[] = []
+  const restart: string[] = []
+  for (const [key, setting] of Object.entries(settings)) {
+    const name = camelCase(key) as keyof Configuration
+    if (same(current[name], next[name])) continue
+    const target = setting.reloadable === true ? applied : restart
+    target.push(key)
+  }
+  if (!same(current.listeners, next.listeners)) restart.push('listeners')
+  return { applied, restart }
+}
+
+/** Values are plain: numbers, texts, booleans and lists of those. */
+function same(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b)
+}

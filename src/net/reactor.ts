@@ -1,0 +1,222 @@
+// Walks the inbox once a turn and hands each record to the connection it belongs to. Owns the shared memory, the
+// connections by slot, the listeners and the groups; decides nothing. The one caller of the native addon.
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import type { ListenOptions, NativeAddon, NativeReactor, ReactorMemory, ReactorOptions } from '../../native/index.js'
+import { Connection } from './connection.ts'
+import { KeptFrames } from './kept-frames.ts'
+import { Outbox } from './outbox.ts'
+import { type GroupMember, RecipientGroup } from './recipient-group.ts'
+import { Command, Kind, RECORD_WORDS, TOTALS } from './wire.ts'
+
+/** What the reactor tells that belongs to no single connection. */
+export interface ReactorReceiver {
+  /** A connection was accepted: give it a receiver, or close it. */
+  handleOpened(connection: Connection): void
+  /** A Topic Name has this id from the next packet on. */
+  handleTopic(id: number, name: string, nameOffset: number, nameLength: number): void
+  handleForgotten(id: number): void
+  /** Accepting stopped because descriptors ran out. */
+  handleAcceptPaused(listener: number, errno: number): void
+  /** `count` connections were closed at once because every slot is taken. */
+  handleRefused(listener: number, count: number): void
+  /** Our own bug: an exception nobody caught. */
+  handleBug(error: unknown): void
+}
+
+export interface ReactorSettings extends ReactorOptions {
+  inboxRecords: number
+  inboxSize: number
+  outboxWords: number
+  outboxSize: number
+}
+
+let addon: NativeAddon | undefined
+
+/** Loads the addon: a prebuilt one, or what was compiled here. Throws with what to do when there is neither. */
+export function loadAddon(): NativeAddon {
+  if (addon !== undefined) return addon
+  const require = createRequire(import.meta.url)
+  const root = fileURLToPath(new URL('../../..', import.meta.url))
+  addon = (require('node-gyp-build') as (directory: string) => NativeAddon)(root)
+  return addon
+}
+
+export class Reactor {
+  readonly inbox: Int32Array
+  readonly inboxBytes: Uint8Array
+  readonly outbox: Outbox
+  readonly kept: KeptFrames
+  readonly memory: ReactorMemory
+  readonly #connections: (Connection | undefined)[] = []
+  readonly #receiver: ReactorReceiver
+  readonly #native: NativeReactor
+  readonly #inboxBuffer: Buffer
+  #groupIds: number[] = []
+  #nextGroup = 0
+  #open = 0
+
+  constructor(settings: ReactorSettings, receiver: ReactorReceiver) {
+    const { inboxRecords, inboxSize, outboxWords, outboxSize, maxConnections } = settings
+    this.#receiver = receiver
+    this.inbox = new Int32Array(inboxRecords * RECORD_WORDS)
+    this.inboxBytes = new Uint8Array(inboxSize)
+    this.#inboxBuffer = Buffer.from(this.inboxBytes.buffer)
+    this.outbox = new Outbox(new Int32Array(outboxWords), new Uint8Array(outboxSize))
+    this.kept = new KeptFrames(this.outbox)
+    this.memory = {
+      inbox: this.inbox,
+      inboxBytes: this.inboxBytes,
+      outbox: this.outbox.words,
+      outboxBytes: this.outbox.bytes,
+      lastRead: new Float64Array(maxConnections),
+      lastWrite: new Float64Array(maxConnections),
+      queued: new Uint32Array(maxConnections),
+      bytesIn: new Float64Array(maxConnections),
+      bytesOut: new Float64Array(maxConnections),
+      leftOut: new Uint32Array(maxConnections),
+      totals: new Float64Array(TOTALS),
+    }
+    this.#native = loadAddon().open(settings, this.memory, (records) => this.#turn(records))
+    this.outbox.attach(this.#native)
+    this.kept.attach(this.#native)
+  }
+
+  /** Connections between `opened` and `closed`. */
+  get connectionCount(): number {
+    return this.#open
+  }
+
+  connections(): Connection[] {
+    return this.#connections.filter((connection) => connection !== undefined)
+  }
+
+  /** Listens on a numeric address; returns listener id and port. Throws with `code` EADDRINUSE and the like. */
+  listen(options: ListenOptions): { listener: number; port: number } {
+    const listener = this.#native.listen(options)
+    return { listener, port: this.#native.port(listener) }
+  }
+
+  unlisten(listener: number): void {
+    this.#native.unlisten(listener)
+  }
+
+  resumeListener(listener: number): void {
+    this.outbox.command2(Command.ListenerResume, listener)
+  }
+
+  newGroup<M extends GroupMember>(connectionOf: (member: M) => Connection): RecipientGroup<M> {
+    const id = this.#groupIds.pop() ?? this.#nextGroup++
+    return new RecipientGroup<M>(this.outbox, id, connectionOf, (freed) => this.#groupIds.push(freed))
+  }
+
+  /** Whether open listeners and connections keep the process alive. */
+  ref(keepAlive: boolean): void {
+    this.#native.ref(keepAlive)
+  }
+
+  /** Closes everything at once. `closed` is still told for every connection. */
+  close(): void {
+    this.#native.close()
+  }
+
+  #turn(records: number): void {
+    const inbox = this.inbox
+    this.outbox.inTurn = true
+    try {
+      for (let at = 0, end = records * RECORD_WORDS; at < end; at += RECORD_WORDS) {
+        const head = inbox[at]!
+        if ((head & 0xff) === Kind.Packet) {
+          const connection = this.#connections[inbox[at + 1]!]
+          if (connection === undefined || connection.generation !== inbox[at + 2]) continue
+          connection.receiver!.handlePacket(head >>> 8, inbox[at + 3]!, inbox[at + 4]!, inbox[at + 5]!, inbox[at + 6]!)
+        } else {
+          this.#guardedRecord(head, at)
+        }
+      }
+    } finally {
+      this.outbox.inTurn = false
+    }
+  }
+
+  /** One record's failure must not cost the others of the turn; packets have their guard in their receiver. */
+  #guardedRecord(head: number, at: number): void {
+    try {
+      this.#record(head, at)
+    } catch (error) {
+      this.#receiver.handleBug(error)
+    }
+  }
+
+  #record(head: number, at: number): void {
+    const inbox = this.inbox
+    const receiver = this.#receiver
+    switch (head & 0xff) {
+      case Kind.Opened:
+        this.#opened(at)
+        break
+      case Kind.Topic: {
+        const offset = inbox[at + 4]!
+        const length = inbox[at + 5]!
+        const name = this.#inboxBuffer.toString('utf8', offset, offset + length)
+        receiver.handleTopic(inbox[at + 3]!, name, offset, length)
+        break
+      }
+      case Kind.Forgotten:
+        receiver.handleForgotten(inbox[at + 3]!)
+        break
+      case Kind.AcceptPaused:
+        receiver.handleAcceptPaused(inbox[at + 3]!, inbox[at + 4]!)
+        break
+      case Kind.Refused:
+        receiver.handleRefused(inbox[at + 3]!, inbox[at + 4]!)
+        break
+      default: {
+        const connection = this.#connections[inbox[at + 1]!]
+        if (connection === undefined || connection.generation !== inbox[at + 2]) return
+        this.#connectionRecord(head, at, connection)
+      }
+    }
+  }
+
+  #connectionRecord(head: number, at: number, connection: Connection): void {
+    const inbox = this.inbox
+    const receiver = connection.receiver!
+    switch (head & 0xff) {
+      case Kind.Ended:
+        receiver.handleEnded()
+        break
+      case Kind.Drained:
+        receiver.handleDrained()
+        break
+      case Kind.Overflowed:
+        receiver.handleOverflowed(inbox[at + 3]!)
+        break
+      case Kind.Oversized:
+        receiver.handleOversized((head >>> 8) & 0xff, inbox[at + 4]! >>> 0)
+        break
+      case Kind.Malformed:
+        receiver.handleMalformedLength((head >>> 8) & 0xff)
+        break
+      case Kind.Closed:
+        connection.closed = true
+        this.#connections[connection.slot] = undefined
+        this.#open--
+        receiver.handleClosed(inbox[at + 3]!, inbox[at + 4]!)
+        break
+      default:
+        throw new Error(`unknown inbox record ${head & 0xff}`)
+    }
+  }
+
+  #opened(at: number): void {
+    const inbox = this.inbox
+    const slot = inbox[at + 1]!
+    const addressOffset = inbox[at + 4]!
+    const address = this.#inboxBuffer.toString('latin1', addressOffset, addressOffset + inbox[at + 5]!)
+    const connection = new Connection(this.outbox, slot, inbox[at + 2]!, inbox[at + 3]!, address)
+    this.#connections[slot] = connection
+    this.#open++
+    this.#receiver.handleOpened(connection)
+  }
+}

@@ -1,0 +1,216 @@
+// A whole broker, ready to be used: a reactor, a broker and listeners put together from one configuration. This is what
+// `createBroker` returns and what the `martlet` command runs; both go the same way.
+import { lookup } from 'node:dns/promises'
+import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+import { Broker, type OutgoingMessage } from '../broker/broker.ts'
+import type { BrokerEventMap } from '../broker/events.ts'
+import type { Hooks } from '../broker/hooks.ts'
+import type { BrokerSettings } from '../broker/settings.ts'
+import type { Configuration, ListenerConfiguration } from '../config/configuration.ts'
+import { Reactor } from '../net/reactor.ts'
+import type { DurableStore } from '../store/durable-store.ts'
+import { MemoryStore } from '../store/memory-store.ts'
+import type { Counters } from '../telemetry/counters.ts'
+import type { Logger } from '../telemetry/log.ts'
+import { type Clock, systemClock } from '../timers/clock.ts'
+import { SystemTopics } from './system-topics.ts'
+
+export interface ListenOptions {
+  /** TCP port; 0 takes any free one. */
+  readonly port: number
+  /** Address or host name; '' is every address. Default 127.0.0.1. */
+  readonly host?: string
+}
+
+export interface ListeningAddress {
+  readonly host: string
+  readonly port: number
+}
+
+export interface MartletParts {
+  readonly configuration: Configuration
+  readonly log: Logger
+  readonly hooks?: Hooks
+  readonly store?: DurableStore
+  readonly clock?: Clock
+}
+
+/** How long `close` waits for clients to take what was sent to them, ms. */
+const CLOSE_TIMEOUT = 4000
+
+export class Martlet {
+  readonly #broker: Broker
+  readonly #reactor: Reactor
+  readonly #systemTopics: SystemTopics
+  readonly #store: DurableStore
+  readonly #addresses: ListeningAddress[] = []
+  readonly #listeners: number[] = []
+  #state: 'open' | 'closing' | 'closed' = 'open'
+  #closed: Promise<void> | undefined
+
+  constructor(parts: MartletParts) {
+    const { configuration, log, hooks = {}, store = new MemoryStore(), clock = systemClock } = parts
+    this.#store = store
+    this.#broker = new Broker({ settings: brokerSettings(configuration), hooks, store, clock, log })
+    this.#reactor = new Reactor(reactorSettings(configuration), this.#broker)
+    this.#broker.attach(this.#reactor)
+    this.#systemTopics = new SystemTopics(
+      this.#broker,
+      this.#reactor.memory.totals,
+      version,
+      configuration.sysInterval * 1000,
+    )
+  }
+
+  /** What it counts; live. */
+  get counters(): Counters {
+    return this.#broker.counters
+  }
+
+  get addresses(): readonly ListeningAddress[] {
+    return this.#addresses
+  }
+
+  /** Listens on one more port. Rejects with the system's error (`code`: EADDRINUSE, EACCES, …). */
+  async listen(options: ListenOptions): Promise<ListeningAddress> {
+    if (this.#state !== 'open') throw new Error('the broker is closed')
+    const { port, host = '127.0.0.1' } = options
+    let bound: ListeningAddress | undefined
+    for (const address of await numericAddresses(host)) {
+      const at = this.#reactor.listen({
+        host: address,
+        port: bound?.port ?? port,
+        backlog: 0,
+        ipv6Only: true,
+        reusePort: false,
+      })
+      this.#listeners.push(at.listener)
+      bound ??= { host: host === '' ? address : host, port: at.port }
+    }
+    this.#addresses.push(bound!)
+    return bound!
+  }
+
+  /** Publishes as the broker itself. Throws a TypeError when the topic is no Topic Name. Returns whether anybody subscribed. */
+  publish(message: OutgoingMessage): boolean {
+    return this.#broker.publish(message)
+  }
+
+  on<E extends keyof BrokerEventMap>(event: E, listener: (...args: BrokerEventMap[E]) => void): this {
+    this.#broker.events.on(event, listener as never)
+    return this
+  }
+
+  off<E extends keyof BrokerEventMap>(event: E, listener: (...args: BrokerEventMap[E]) => void): this {
+    this.#broker.events.off(event, listener as never)
+    return this
+  }
+
+  /** Whether open listeners keep the process alive (they do until told otherwise). */
+  ref(keepAlive: boolean): void {
+    this.#reactor.ref(keepAlive)
+  }
+
+  /**
+   * Takes no new connections, publishes the wills of those connected, tells MQTT 5 clients, flushes, closes. Leaves no
+   * handle open. Idempotent; resolves within five seconds.
+   */
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #close(): Promise<void> {
+    this.#state = 'closing'
+    this.#systemTopics.stop()
+    for (const listener of this.#listeners) this.#reactor.unlisten(listener)
+    await this.#broker.close(CLOSE_TIMEOUT)
+    this.#reactor.close()
+    await this.#store.close()
+    this.#state = 'closed'
+  }
+}
+
+/** `martlet version` as the package says it. */
+export const version: string = (
+  JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as { version: string }
+).version
+
+/** Listens where the configuration says. The addresses that do not exist on this machine are left out if optional. */
+export async function listenAll(
+  martlet: Martlet,
+  listeners: readonly ListenerConfiguration[],
+  log: Logger,
+): Promise<void> {
+  for (const listener of listeners) {
+    try {
+      await martlet.listen({ port: listener.port, host: listener.host })
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (!listener.optional || (code !== 'EADDRNOTAVAIL' && code !== 'EAFNOSUPPORT')) throw error
+      log.debug({ host: listener.host, code }, 'this address family is not there: listening without it')
+    }
+  }
+}
+
+async function numericAddresses(host: string): Promise<string[]> {
+  if (host === '') return ['0.0.0.0', '::']
+  if (isIP(host) !== 0) return [host]
+  const found = await lookup(host, { all: true })
+  return found.map(({ address }) => address)
+}
+
+function brokerSettings(configuration: Configuration): BrokerSettings {
+  const ms = (seconds: number): number => seconds * 1000
+  return {
+    maxPacketSize: configuration.maxPacketSize,
+    maxInflightMessages: configuration.maxInflightMessages,
+    maxQueuedMessages: configuration.maxQueuedMessages,
+    maxQueuedBytes: configuration.maxQueuedBytes,
+    queueQos0Messages: configuration.queueQos0Messages,
+    maxKeepalive: configuration.maxKeepalive,
+    connectTimeout: ms(configuration.connectTimeout),
+    writeTimeout: ms(configuration.writeTimeout),
+    lingerTimeout: ms(configuration.lingerTimeout),
+    retryInterval: ms(configuration.retryInterval),
+    outputLimit: configuration.outputLimit,
+    outputHighWater: configuration.outputHighWater,
+    maxTopicLevels: configuration.maxTopicLevels,
+    maxSubscriptionsPerClient: configuration.maxSubscriptionsPerClient,
+    maxSessions: configuration.maxSessions,
+    sessionExpiry: configuration.persistentClientExpiration,
+    maxRetainedMessages: configuration.maxRetainedMessages,
+    maxRetainedBytes: configuration.maxRetainedBytes,
+    retainAvailable: configuration.retainAvailable,
+    allowAnonymous: configuration.allowAnonymous,
+    allowZeroLengthClientId: configuration.allowZeroLengthClientid,
+    autoIdPrefix: configuration.autoIdPrefix,
+    connectionMessages: configuration.connectionMessages,
+  }
+}
+
+function reactorSettings(configuration: Configuration): ConstructorParameters<typeof Reactor>[0] {
+  return {
+    maxConnections: configuration.maxConnections,
+    inboxRecords: configuration.inboxRecords,
+    inboxSize: configuration.inboxSize,
+    outboxWords: configuration.outboxWords,
+    outboxSize: configuration.outboxSize,
+    readSize: configuration.readSize,
+    topicIds: configuration.topicIds,
+    maxTurns: configuration.maxTurns,
+    acceptBudget: configuration.acceptBudget,
+    unadmittedPacketLimit: configuration.unadmittedPacketLimit,
+    partialBudget: configuration.partialBudget,
+    highWater: configuration.outputHighWater,
+    lowWater: configuration.outputLowWater,
+    flushAfter: configuration.flushAfter,
+    userTimeout: configuration.writeTimeout * 1000,
+    poison: process.env.MARTLET_POISON === '1',
+  }
+}

@@ -1,0 +1,25 @@
+// The standalone broker: what the `martlet` command starts. Raises the descriptor limit, opens the configured listeners.
+import type { Configuration } from '../config/configuration.ts'
+import { loadAddon } from '../net/reactor.ts'
+import type { Logger } from '../telemetry/log.ts'
+import { type ListeningAddress, listenAll, Martlet } from './martlet.ts'
+
+export interface Server {
+  readonly addresses: readonly ListeningAddress[]
+  /** [soft, hard] RLIMIT_NOFILE, soft already raised to hard. */
+  readonly descriptorLimit: readonly [soft: number, hard: number]
+  close(): Promise<void>
+}
+
+/** Starts the broker. Rejects with the system's error when a listener cannot be opened; nothing stays open then. */
+export async function startServer(configuration: Configuration, log: Logger): Promise<Server> {
+  const descriptorLimit = loadAddon().raiseDescriptorLimit()
+  const martlet = new Martlet({ configuration, log })
+  try {
+    await listenAll(martlet, configuration.listeners, log)
+  } catch (error) {
+    await martlet.close()
+    throw error
+  }
+  return { addresses: martlet.addresses, descriptorLimit, close: () => martlet.close() }
+}

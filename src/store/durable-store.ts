@@ -1,0 +1,25 @@
+// The journal of everything that must outlive the process: persistent sessions, retained messages, wills.
+// Owns no state: hot state lives in memory, the store is never read on the hot path. A record says what changed, in the
+// order it changed; replaying all records in that order gives the state back. `commit` has happened when its promise
+// resolves, and only then may the acknowledgement that depends on it be sent (store, then acknowledge).
+
+import type { JournalRecord } from './journal-record.ts'
+
+export type * from './journal-record.ts'
+
+export interface DurableStore {
+  /** Nothing survives the process: commits resolve at once, and nobody needs to wait for one. */
+  readonly volatile: boolean
+  /** Makes it usable. Rejects if another process has it, or if it is damaged beyond what `recover` can skip. */
+  open(): Promise<void>
+  /** All records committed by earlier processes, oldest first. Once, after `open` and before the first `commit`. */
+  recover(): AsyncIterable<JournalRecord>
+  /**
+   * Stores a batch, all or nothing, behind every batch before it. A new commit may begin while earlier ones are under
+   * way; they resolve in the order they began. The store owns neither the array nor the bytes in it after it resolved.
+   * Rejects if the batch may not have been stored: the state it holds must not be acknowledged.
+   */
+  commit(batch: readonly JournalRecord[]): Promise<void>
+  /** Resolves when every commit begun has ended and everything is given back; idempotent. */
+  close(): Promise<void>
+}

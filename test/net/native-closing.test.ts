@@ -1,0 +1,162 @@
+// The four close states, in both directions, and what the network does to them.
+import { once } from 'node:events'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { CloseReason, Kind, Total } from '../../src/net/wire.ts'
+import { DEFAULTS, packet, publish, receiveAll, TINY, withRig } from './native-rig.ts'
+
+const MIB = 1 << 20
+
+for (const [name, sizes] of [
+  ['default', DEFAULTS],
+  ['tiny', TINY],
+] as const) {
+  test(
+    `a PUBLISH followed by FIN is told before the end, and its answer is sent (${name} sizes)`,
+    withRig(sizes, async (rig) => {
+      const { socket, opened } = await rig.client()
+      rig.onRecord = (record) => {
+        if (record.kind === Kind.Packet) rig.sendShort(record, [0x40, 2, 0, 7])
+        if (record.kind === Kind.Ended) rig.finish(record)
+      }
+      socket.end(publish('a', 'b', 1, 7))
+      assert.equal(await receiveAll(socket), Buffer.from([0x40, 2, 0, 7]))
+      await rig.until(() => rig.of(Kind.Closed).length === 1)
+      assert.equal(
+        rig.records.map((record) => record.kind),
+        [Kind.Opened, Kind.Packet, Kind.Ended, Kind.Closed],
+      )
+      assert.is(rig.of(Kind.Closed, opened.slot)[0].a, CloseReason.Finished)
+    }),
+  )
+
+  test(
+    `in peer-ended, 4 MiB are still written before the FIN (${name} sizes)`,
+    withRig(sizes, async (rig) => {
+      const { socket, opened } = await rig.client()
+      socket.end()
+      await rig.until(() => rig.of(Kind.Ended).length === 1)
+      rig.send(opened, Buffer.alloc(4 * MIB, 'x'))
+      rig.finish(opened)
+      assert.is((await receiveAll(socket)).length, 4 * MIB)
+      await rig.until(() => rig.of(Kind.Closed).length === 1)
+      assert.is(rig.of(Kind.Closed)[0].a, CloseReason.Finished)
+    }),
+  )
+
+  test(
+    `finish writes what is queued although unread bytes wait, then waits for the peer's FIN (${name} sizes)`,
+    withRig(sizes, async (rig) => {
+      const { socket, opened } = await rig.client()
+      rig.pause(opened)
+      await new Promise((written) => socket.write(Buffer.alloc(50_000, publish('a', 'b')), written))
+      rig.send(opened, Buffer.from([0x20, 2, 0, 5]))
+      rig.finish(opened)
+      assert.equal(await receiveAll(socket), Buffer.from([0x20, 2, 0, 5]))
+      assert.is(rig.of(Kind.Closed).length, 0, 'we wait for the peer')
+      socket.end()
+      await rig.until(() => rig.of(Kind.Closed).length === 1)
+      assert.is(rig.of(Kind.Closed)[0].a, CloseReason.Finished)
+      assert.is(rig.of(Kind.Packet).length, 0, 'what came after finish is discarded')
+    }),
+  )
+
+  test(
+    `a reset while reading closes with its errno (${name} sizes)`,
+    withRig(sizes, async (rig) => {
+      const { socket } = await rig.client()
+      socket.resetAndDestroy()
+      await rig.until(() => rig.of(Kind.Closed).length === 1)
+      assert.equal([rig.of(Kind.Closed)[0].a, rig.of(Kind.Closed)[0].b], [CloseReason.SocketError, 104])
+    }),
+  )
+
+  test(
+    `a reset closes a paused connection too (${name} sizes)`,
+    withRig(sizes, async (rig) => {
+      const { socket, opened } = await rig.client()
+      rig.pause(opened)
+      await new Promise(setImmediate)
+      socket.resetAndDestroy()
+      await rig.until(() => rig.of(Kind.Closed).length === 1)
+      assert.is(rig.of(Kind.Closed)[0].a, CloseReason.SocketError)
+    }),
+  )
+
+  test(
+    `a peer that vanishes while we finish is told apart (${name} sizes)`,
+    withRig(sizes, async (rig) => {
+      const { socket, opened } = await rig.client()
+      rig.finish(opened)
+      await once(socket.resume(), 'end')
+      socket.resetAndDestroy()
+      await rig.until(() => rig.of(Kind.Closed).length === 1)
+      assert.is(rig.of(Kind.Closed)[0].a, CloseReason.PeerVanished)
+    }),
+  )
+
+  test(
+    `packets that were sent before a reset of our answers are all told (${name} sizes)`,
+    withRig(sizes, async (rig) => {
+      const { socket } = await rig.client()
+      rig.onRecord = (record) => {
+        if (record.kind === Kind.Packet) rig.sendShort(record, [0x40, 2, 0, 1])
+      }
+      // The client is gone by the time the first answer leaves: the answers are reset, the packets are there.
+      socket.write(Buffer.concat(Array.from({ length: 2000 }, () => publish('a', 'b', 1))), () => socket.destroy())
+      await rig.until(() => rig.of(Kind.Closed).length === 1 || rig.of(Kind.Ended).length === 1)
+      assert.is(rig.of(Kind.Packet).length, 2000)
+    }),
+  )
+
+  test(
+    `close now: the slot is told closed once, and stale commands reach nobody (${name} sizes)`,
+    withRig(sizes, async (rig) => {
+      const { socket, opened } = await rig.client()
+      rig.closeNow(opened)
+      rig.send(opened, 'x')
+      rig.finish(opened)
+      await Promise.all([once(socket.resume(), 'end'), rig.until(() => rig.of(Kind.Closed).length === 1)])
+      const next = await rig.client()
+      assert.is(next.opened.slot, opened.slot)
+      assert.is.not(next.opened.generation, opened.generation)
+      rig.send(opened, 'stale')
+      rig.closeNow(opened)
+      rig.send(next.opened, 'x')
+      assert.is((await once(next.socket, 'data'))[0].toString(), 'x')
+      assert.is(rig.of(Kind.Closed).length, 1)
+    }),
+  )
+
+  test(
+    `reactor.close() tells closed for each connection, once (${name} sizes)`,
+    withRig(sizes, async (rig) => {
+      for (let i = 0; i < 100; i++) await rig.client()
+      rig.reactor.close()
+      rig.reactor.close()
+      const closed = rig.of(Kind.Closed)
+      assert.is(closed.length, 100)
+      assert.ok(closed.every((record) => record.a === CloseReason.ReactorClosed))
+      assert.is(new Set(closed.map((record) => record.slot)).size, 100)
+      assert.is(rig.totals[Total.Connections], 0)
+    }),
+  )
+
+  test(
+    `close() called inside a turn closes at its end (${name} sizes)`,
+    withRig(sizes, async (rig) => {
+      const { socket, opened } = await rig.client()
+      rig.onRecord = (record) => {
+        if (record.kind !== Kind.Packet) return
+        rig.send(opened, 'goodbye')
+        rig.reactor.close()
+        assert.is(rig.of(Kind.Closed).length, 0)
+      }
+      socket.write(packet(0xc0, ''))
+      assert.is((await receiveAll(socket)).toString(), 'goodbye')
+      assert.is(rig.of(Kind.Closed).length, 1)
+    }),
+  )
+}
+
+test.run()

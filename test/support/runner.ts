@@ -1,0 +1,185 @@
+// The test runner: lint, native tests, then every test file in a process of its own, two at a time, each under a deadline.
+// uvu alone has no deadlines, hangs on a leaked server and is green when nothing ran. Built by `npm test` before it runs.
+//
+//   npm test                     everything; integration tests twice: default sizes, and MARTLET_SIZES=tiny
+//   npm test -- test/mqtt        the files whose path contains a filter (`lint` and `native` are filters too)
+//   npm run test:long            MARTLET_LONG=1: test/long, one file at a time
+//
+// A skipped test says so on its output: `skipped: NAME`, and below it `because: REASON`.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { type Ending, type Report, readCheck, readUvu } from './runner-report.ts'
+
+interface Job {
+  readonly name: string
+  readonly command: string
+  readonly args: readonly string[]
+  readonly environment: Readonly<Record<string, string>>
+  readonly read: (output: string, ending: Ending) => Report
+}
+
+interface Outcome extends Report {
+  readonly job: Job
+  readonly output: string
+  readonly seconds: number
+}
+
+const ROOT = resolve(import.meta.dirname, '..', '..', '..')
+const LONG = process.env.MARTLET_LONG === '1'
+const AT_A_TIME = LONG ? 1 : 2
+const DEADLINE = Number(process.env.MARTLET_TEST_DEADLINE ?? (LONG ? 900 : 120)) * 1000
+/** The end of a test's output is what explains a failure; a runaway printer must not fill our memory. */
+const MOST_OUTPUT = 256 * 1024
+
+/** Runs what the filters name. Returns the exit code; the last line printed is `N passed, N failed`. */
+export async function main(filters: readonly string[]): Promise<number> {
+  const jobs = [...checks(), ...testFiles().flatMap(passes)].filter(
+    ({ name }) => filters.length === 0 || filters.some((filter) => name.includes(filter.replace(/^\.\//, ''))),
+  )
+  const outcomes = await runAll(jobs)
+  return summarize(outcomes)
+}
+
+function checks(): Job[] {
+  const jobs: Job[] = []
+  const native = join(ROOT, 'native', 'test', 'run.sh')
+  if (existsSync(native)) {
+    jobs.push({ name: 'native', command: 'bash', args: [native], environment: {}, read: readCheck })
+  }
+  const biome = join(ROOT, 'node_modules', '@biomejs', 'biome', 'bin', 'biome')
+  const args = [biome, 'check', '--error-on-warnings', '--colors=off']
+  if (!LONG) jobs.push({ name: 'lint', command: process.execPath, args, environment: {}, read: readCheck })
+  return jobs
+}
+
+/** Test files as sources: dist/ may still hold what has been deleted. */
+function testFiles(): string[] {
+  const names = readdirSync(join(ROOT, 'test'), { recursive: true, encoding: 'utf8' })
+  return names
+    .filter((name) => name.endsWith('.test.ts'))
+    .map((name) => `test/${name}`)
+    .filter((file) => file.startsWith('test/long/') === LONG)
+    .sort()
+}
+
+/** A broker must not depend on its buffers' sizes: with tiny ones every split, eviction and early flush happens. */
+function passes(file: string): Job[] {
+  const script = join(ROOT, 'dist', file.replace(/\.ts$/, '.js'))
+  const job = (name: string, environment: Record<string, string>): Job => ({
+    name,
+    command: process.execPath,
+    args: ['--enable-source-maps', script],
+    environment,
+    read: readUvu,
+  })
+  if (!file.startsWith('test/integration/')) return [job(file, {})]
+  return [job(file, {}), job(`${file} (tiny sizes)`, { MARTLET_SIZES: 'tiny' })]
+}
+
+async function runAll(jobs: readonly Job[]): Promise<Outcome[]> {
+  const outcomes: Outcome[] = []
+  let next = 0
+  const worker = async (): Promise<void> => {
+    while (next < jobs.length) {
+      const outcome = await run(jobs[next++]!)
+      outcomes.push(outcome)
+      print(outcome)
+    }
+  }
+  await Promise.all(Array.from({ length: AT_A_TIME }, worker))
+  return outcomes
+}
+
+const running = new Set<ChildProcess>()
+
+async function run(job: Job): Promise<Outcome> {
+  const started = performance.now()
+  const child = spawn(job.command, job.args, {
+    cwd: ROOT,
+    env: { ...process.env, FORCE_COLOR: '0', ...job.environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true, // leads a process group of its own, which can be killed whole
+  })
+  running.add(child)
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8')
+    stream.on('data', (text: string) => {
+      output = (output + text).slice(-MOST_OUTPUT)
+    })
+  }
+  let late = false
+  const timer = setTimeout(() => {
+    late = true
+    killGroup(child)
+  }, DEADLINE)
+  const ending = await endOf(child)
+  clearTimeout(timer)
+  running.delete(child)
+  const report = job.read(output, late ? { ...ending, deadline: DEADLINE } : ending)
+  const leftover = killGroup(child) && !late ? 'it left processes running' : undefined
+  const seconds = (performance.now() - started) / 1000
+  if (leftover === undefined || report.problem !== undefined) return { ...report, job, output, seconds }
+  return { ...report, failed: Math.max(1, report.failed), problem: leftover, job, output, seconds }
+}
+
+/** The process has ended; its output may still be held open by a child it left behind, which is not waited for. */
+function endOf(child: ChildProcess): Promise<Ending> {
+  return new Promise((settle) => {
+    child.once('error', (error) => settle({ code: 127, signal: error.message }))
+    child.once('exit', (code, signal) => {
+      const end = (): void => settle({ code, signal })
+      const grace = setTimeout(end, 2000)
+      child.once('close', () => {
+        clearTimeout(grace)
+        end()
+      })
+    })
+  })
+}
+
+/** Kills whatever is left of a job's process group; false when there is nothing left. */
+function killGroup(child: ChildProcess): boolean {
+  if (child.pid === undefined) return false
+  try {
+    process.kill(-child.pid, 'SIGKILL')
+    return true
+  } catch {
+    return false // ESRCH: all of it has ended
+  }
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    for (const child of running) killGroup(child)
+    process.exit(1)
+  })
+}
+
+function print({ job, passed, failed, skipped, problem, reasons, output, seconds }: Outcome): void {
+  const mark = failed > 0 ? 'FAIL' : 'ok  '
+  const extra = skipped > 0 ? `, ${skipped} skipped` : ''
+  console.log(
+    `${mark} ${job.name}  ${passed} passed${failed > 0 ? `, ${failed} failed` : ''}${extra}  ${seconds.toFixed(1)} s`,
+  )
+  if (problem !== undefined) console.log(`     ${problem}`)
+  if (failed > 0) console.log(output.trimEnd().replace(/^/gm, '     | '))
+  else for (const reason of reasons) console.log(`     skipped: ${reason}`)
+  if (skipped > reasons.length) console.log(`     ${skipped - reasons.length} skipped without a reason`)
+}
+
+function summarize(outcomes: readonly Outcome[]): number {
+  const sum = (count: (outcome: Outcome) => number): number => outcomes.reduce((total, one) => total + count(one), 0)
+  const [passed, skipped] = [sum((one) => one.passed), sum((one) => one.skipped)]
+  let failed = sum((one) => one.failed)
+  console.log('')
+  for (const one of outcomes) if (one.failed > 0) console.log(`failed: ${one.job.name}`)
+  if (outcomes.length === 0) {
+    console.log('no test matches')
+    failed = 1
+  }
+  console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)
+  return failed > 0 ? 1 : 0
+}
