@@ -183,10 +183,9 @@ function readConnack(packet: Packet, cursor: Cursor, version: Version): void {
   if ((acknowledgeFlags & 0xfe) !== 0) packet.problems.push('reserved Connect Acknowledge Flags are set')
   packet.sessionPresent = (acknowledgeFlags & 1) === 1
   packet.code = cursor.u8()
-  // A server that refuses an MQTT 5.0 client may answer in 3.1.1's form: two bytes, no properties.
-  if (version === 5 && (cursor.left > 0 || packet.code >= 0x80 || packet.code === 0)) {
-    packet.properties = readProperties(cursor, 'connack')
-  }
+  // A code above 0 tells the form: a server refuses a level it does not know in the words of a version it does know.
+  const form = packet.code === 0 ? version : packet.code >= 0x80 ? 5 : 4
+  if (form === 5) packet.properties = readProperties(cursor, 'connack')
 }
 
 function readPublish(packet: Packet, cursor: Cursor, version: Version): void {

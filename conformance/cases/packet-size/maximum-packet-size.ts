@@ -34,7 +34,8 @@ defineInvariant({
   judge: (log) => {
     const connect = log.entries.find((e) => e.direction === 'sent' && e.packet.kind === 'connect')?.packet
     const limit = connect === undefined ? undefined : prop(connect, 'maximumPacketSize')
-    if (limit === undefined) return { applied: 0, broken: [] }
+    // A limit of 0 is the Protocol Error of another case.
+    if (limit === undefined || limit === 0) return { applied: 0, broken: [] }
     const all = log.entries.filter((e) => e.direction === 'received').map((e) => e.packet)
     const wrong = all.filter((p) => p.bytes.length > Number(limit))
     return {
