@@ -127,8 +127,8 @@ export class Context {
 
   /** Notes the expectation, or fails the case with it. */
   check(holds: boolean, expected: string, got: string | Packet | undefined = 'something else'): void {
-    if (holds) return this.trace.add('expected', expected)
-    return this.fail(expected, typeof got === 'object' ? describe(got) : (got ?? 'nothing'))
+    if (!holds) this.fail(expected, typeof got === 'object' ? describe(got) : (got ?? 'nothing'))
+    this.trace.add('expected', expected)
   }
 
   equal(actual: unknown, wanted: unknown, what: string): void {

@@ -126,32 +126,38 @@ export function decode(frame: Frame, version: Version, at: number): Packet {
 function readBody(packet: Packet, cursor: Cursor, version: Version): void {
   switch (packet.kind) {
     case 'connect':
-      return readConnect(packet, cursor)
+      readConnect(packet, cursor)
+      break
     case 'connack':
-      return readConnack(packet, cursor, version)
+      readConnack(packet, cursor, version)
+      break
     case 'publish':
-      return readPublish(packet, cursor, version)
+      readPublish(packet, cursor, version)
+      break
     case 'puback':
     case 'pubrec':
     case 'pubrel':
     case 'pubcomp':
       packet.packetId = cursor.u16()
-      return readCodeAndProperties(packet, cursor, version)
+      readCodeAndProperties(packet, cursor, version)
+      break
     case 'suback':
     case 'unsuback':
       packet.packetId = cursor.u16()
       if (version === 5) packet.properties = readProperties(cursor, packet.kind)
       if (packet.kind === 'suback' || version === 5) packet.codes = [...cursor.take(cursor.left)]
-      return
+      break
     case 'subscribe':
     case 'unsubscribe':
-      return readFilters(packet, cursor, version)
+      readFilters(packet, cursor, version)
+      break
     case 'disconnect':
     case 'auth':
-      return readCodeAndProperties(packet, cursor, version)
+      readCodeAndProperties(packet, cursor, version)
+      break
     case 'pingreq':
     case 'pingresp':
-      return
+      break
     case 'reserved':
       packet.problems.push('packet type 0 is reserved')
       cursor.take(cursor.left)

@@ -201,7 +201,7 @@ async function judge(args: Arguments): Promise<RunResult> {
 function render(result: RunResult, args: Arguments): string {
   switch (args.format) {
     case 'terminal': {
-      const colour = args.output === undefined && process.stdout.isTTY === true && process.env['NO_COLOR'] === undefined
+      const colour = args.output === undefined && process.stdout.isTTY === true && process.env.NO_COLOR === undefined
       return terminalReport(result, { colour, traces: args.traces })
     }
     case 'html':

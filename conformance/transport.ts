@@ -211,7 +211,10 @@ export class WebSocketTransport implements Transport {
       const frame = splitFrame(this.#bytes)
       if (frame === undefined) return
       this.#bytes = this.#bytes.subarray(frame.size)
-      if (frame.opcode === OPCODE.close) return this.#close('WebSocket close frame')
+      if (frame.opcode === OPCODE.close) {
+        this.#close('WebSocket close frame')
+        return
+      }
       if (frame.opcode === OPCODE.ping) this.sendFrame(OPCODE.pong, frame.payload)
       if (frame.opcode > 2) continue
       this.opcodes.push(frame.opcode)

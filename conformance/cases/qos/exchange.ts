@@ -30,7 +30,10 @@ async function repeated(t: Context, times: number): Promise<void> {
     if (t.v5 && n > 0) {
       // In 5.0 a client must not repeat itself on one connection, so the server may close it for that.
       const pubrec = await publisher.takeIfAny('pubrec', { where: (p) => p.packetId === 5 })
-      if (pubrec === undefined && publisher.isClosed) return t.remark('closed because a client repeated a PUBLISH')
+      if (pubrec === undefined && publisher.isClosed) {
+        t.remark('closed because a client repeated a PUBLISH')
+        return
+      }
       t.check(pubrec !== undefined, 'PUBREC with id 5, or the connection closed', 'neither')
     } else await publisher.take('pubrec', { where: (p) => p.packetId === 5, why: 'PUBREC with id 5' })
   }

@@ -24,7 +24,7 @@ async function open(t: Context): Promise<Raw> {
   let bytes: Buffer = Buffer.alloc(0)
   let over = false
   const packets: Packet[] = []
-  let wake = () => undefined as void
+  let wake: () => void = () => undefined
   const transport = new WebSocketTransport(socket, upgrade.rest, {
     data: (chunk) => {
       bytes = Buffer.concat([bytes, chunk])
