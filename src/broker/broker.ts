@@ -5,7 +5,7 @@ import type { Properties } from '../mqtt/properties.ts'
 import type { QoS } from '../mqtt/qos.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
 import { topicNameProblem, topicProblemInBytes } from '../mqtt/topic.ts'
-import type { Connection } from '../net/connection.ts'
+import type { Connection, ConnectionReceiver } from '../net/connection.ts'
 import type { ReactorReceiver } from '../net/reactor.ts'
 import type { RecipientGroup } from '../net/recipient-group.ts'
 import type { DurableStore } from '../store/durable-store.ts'
@@ -35,7 +35,7 @@ import { type Will, Wills } from './wills.ts'
 export interface BrokerReactor extends Wire {
   newGroup(connectionOf: (member: Subscription) => Connection): RecipientGroup<Subscription>
   resumeListener(listener: number): void
-  connections(): Connection[]
+  receivers(): ConnectionReceiver[]
 }
 
 export interface BrokerParts {
@@ -110,7 +110,7 @@ export class Broker implements ReactorReceiver {
       hooks,
       events,
       journal,
-      router: new Router(reactor, settings.maxTopicLevels),
+      router: new Router(reactor, settings.maxTopicLevels, () => context),
       retained: new RetainedStore({ settings, counters, throttled, journal, clock }),
       sessions: undefined as unknown as SessionRegistry,
       wills: new Wills(timers, clock, journal, (clientId, will) => this.#publishWill(clientId, will)),
@@ -127,17 +127,18 @@ export class Broker implements ReactorReceiver {
 
   // ── called by the reactor ────────────────────────────────────────────────────────────────────────────────────────
 
-  handleOpened(connection: Connection): void {
+  handleOpened(connection: Connection): Client {
     this.counters.connectionOpened()
     const client = new Client(this.#context, connection)
     if (this.#closing) client.end({ reason: 'the broker is closing' })
+    return client
   }
 
   handleTopic(id: number, name: string, nameOffset: number, nameLength: number): void {
     const problem =
       topicProblemInBytes(this.#reactor.inboxBytes, nameOffset, nameLength) ??
       topicNameProblem(name, this.settings.maxTopicLevels)
-    this.#context.router.nameTopic(id, new Topic(name, problem))
+    this.#context.router.nameTopic(id, new Topic(name, problem, true))
   }
 
   handleForgotten(id: number): void {
@@ -217,13 +218,13 @@ export class Broker implements ReactorReceiver {
    */
   async close(timeout: number): Promise<void> {
     this.#closing = true
-    for (const { receiver } of this.#reactor.connections()) {
-      if (receiver instanceof Client)
-        receiver.end({ reason: 'the broker is closing', reasonCode: ReasonCode.ServerShuttingDown })
+    for (const receiver of this.#reactor.receivers()) {
+      if (!(receiver instanceof Client)) continue
+      receiver.end({ reason: 'the broker is closing', reasonCode: ReasonCode.ServerShuttingDown })
     }
     await this.#context.journal.settle()
     const until = this.#parts.clock.now() + timeout
-    while (this.#reactor.connections().length > 0 && this.#parts.clock.now() < until) {
+    while (this.#reactor.receivers().length > 0 && this.#parts.clock.now() < until) {
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
     this.#timers.close()

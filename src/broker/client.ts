@@ -12,6 +12,7 @@ import type { WheelEntry } from '../timers/deadline-wheel.ts'
 import { Acknowledgements } from './acknowledgements.ts'
 import type { BrokerContext } from './context.ts'
 import type { Deadline } from './deadlines.ts'
+import type { EnhancedAuthentication } from './enhanced-authentication.ts'
 import { dispatch } from './handlers/dispatch.ts'
 import type { ClientIdentity } from './hooks.ts'
 import type { JournalWaiter } from './journal.ts'
@@ -69,6 +70,8 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
   aliases: Map<number, Topic> | undefined
   /** Largest packet it takes. */
   maximumPacketSize = 0xffffffff
+  /** The exchange of a client that named an Authentication Method. */
+  authentication: EnhancedAuthentication | undefined
   /** It wants Reason Strings and User Properties with errors [MQTT-3.1.2-29]. */
   problemInformation = true
   wheelNext: WheelEntry | undefined
@@ -84,7 +87,6 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
   constructor(context: BrokerContext, connection: Connection) {
     this.context = context
     this.connection = connection
-    connection.receiver = this
     context.timers.set(this, context.clock.now() + context.settings.connectTimeout)
   }
 
@@ -256,6 +258,11 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
   whenStored(action: () => void): void {
     if (this.#held === undefined && !this.context.journal.mustWait) action()
     else this.#hold().addAction(action)
+  }
+
+  /** QoS 1 messages of the client whose PUBACK waits for the store. */
+  get unansweredPublishes(): number {
+    return this.#held?.unansweredPublishes ?? 0
   }
 
   handleStored(ticket: number): void {

@@ -10,6 +10,11 @@ export interface Destination {
   readonly generation: number
 }
 
+/** Added to the length of a middle: an empty topic is written instead of the head. */
+export const WITHOUT_TOPIC = 1 << 31
+/** Added to the length of a middle: never left out for the output limit. */
+export const NEVER_LEFT_OUT = 1 << 30
+
 /** No properties, no bytes between packet identifier and tail. */
 export const NO_MIDDLE = new Uint8Array(0)
 
@@ -70,7 +75,10 @@ export class Outbox {
     w[0] = at + 4
   }
 
-  /** A PUBLISH of this turn's inbox to one connection. Offsets are the inbox's, `middle` stands before the tail. */
+  /**
+   * A PUBLISH of this turn's inbox to one connection. Offsets are the inbox's, `middle` stands before the tail; `flags`
+   * are WITHOUT_TOPIC and NEVER_LEFT_OUT.
+   */
   forward(
     to: Destination,
     first: number,
@@ -79,6 +87,7 @@ export class Outbox {
     bodyLength: number,
     tailOffset: number,
     middle: Uint8Array,
+    flags = 0,
   ): void {
     this.#mustBeInTurn()
     const at = this.#room(8, middle.length)
@@ -90,12 +99,12 @@ export class Outbox {
     w[at + 4] = bodyLength
     w[at + 5] = tailOffset
     w[at + 6] = middle.length === 0 ? 0 : this.#putMiddle(middle)
-    w[at + 7] = middle.length
+    w[at + 7] = middle.length | flags
     w[0] = at + 8
   }
 
-  /** A PUBLISH made of a kept frame to one connection. */
-  forwardKept(to: Destination, first: number, packetId: number, handle: number, middle: Uint8Array): void {
+  /** A PUBLISH made of a kept frame to one connection; `flags` as for `forward`. */
+  forwardKept(to: Destination, first: number, packetId: number, handle: number, middle: Uint8Array, flags = 0): void {
     const at = this.#room(6, middle.length)
     const w = this.words
     w[at] = Command.ForwardKept | (first << 8) | (packetId << 16)
@@ -103,7 +112,7 @@ export class Outbox {
     w[at + 2] = to.generation
     w[at + 3] = handle
     w[at + 4] = middle.length === 0 ? 0 : this.#putMiddle(middle)
-    w[at + 5] = middle.length
+    w[at + 5] = middle.length | flags
     w[0] = at + 6
   }
 
