@@ -19,7 +19,7 @@ import type { BrokerContext, Wire } from './context.ts'
 import type { Deadline } from './deadlines.ts'
 import { BrokerEvents } from './events.ts'
 import { forwardableProperties } from './forwardable-properties.ts'
-import type { Hooks } from './hooks.ts'
+import type { Hooks, Verdict } from './hooks.ts'
 import { Journal } from './journal.ts'
 import { Message } from './message.ts'
 import { Publication } from './publication.ts'
@@ -110,7 +110,7 @@ export class Broker implements ReactorReceiver {
       hooks,
       events,
       journal,
-      router: new Router(reactor, settings.maxTopicLevels, settings.queueQos0Messages),
+      router: new Router(reactor, settings.maxTopicLevels, () => context),
       retained: new RetainedStore({ settings, counters, throttled, journal, clock }),
       sessions: undefined as unknown as SessionRegistry,
       wills: new Wills(timers, clock, journal, (clientId, will) => this.#publishWill(clientId, will)),
@@ -218,10 +218,12 @@ export class Broker implements ReactorReceiver {
    */
   async close(timeout: number): Promise<void> {
     this.#closing = true
-    for (const receiver of this.#reactor.receivers()) {
-      if (!(receiver instanceof Client)) continue
-      receiver.end({ reason: 'the broker is closing', reasonCode: ReasonCode.ServerShuttingDown })
-    }
+    const clients = this.#reactor.receivers().filter((receiver) => receiver instanceof Client)
+    // First all wills, then all ends: those who watch others see them go.
+    for (const client of clients) client.sendWillNow()
+    const { serverReference } = this.settings
+    const reasonCode = serverReference === '' ? ReasonCode.ServerShuttingDown : ReasonCode.UseAnotherServer
+    for (const client of clients) client.end({ reason: 'the broker is closing', reasonCode })
     await this.#context.journal.settle()
     const until = this.#parts.clock.now() + timeout
     while (this.#reactor.receivers().length > 0 && this.#parts.clock.now() < until) {
@@ -264,6 +266,37 @@ export class Broker implements ReactorReceiver {
   }
 
   #publishWill(clientId: string, will: Will): void {
+    const verdict = this.#mayPublishWill(will)
+    if (verdict instanceof Promise) {
+      verdict.then(
+        (settled) => this.#publishWillIf(settled, clientId, will),
+        (error: unknown) => this.handleBug(error),
+      )
+    } else {
+      this.#publishWillIf(verdict, clientId, will)
+    }
+  }
+
+  /** A will is a PUBLISH of its client: the authorizer is asked when it is due. */
+  #mayPublishWill(will: Will): Verdict | Promise<Verdict> {
+    const { authorizePublish } = this.#parts.hooks
+    if (will.topic.startsWith('$SYS/')) return false
+    if (authorizePublish === undefined) return true
+    const { topic, qos, retain, payload, client } = will
+    return authorizePublish({ client, topic, qos, retain, payload: () => Buffer.from(payload) })
+  }
+
+  #publishWillIf(verdict: Verdict, clientId: string, will: Will): void {
+    if (verdict !== true) {
+      this.counters.notAuthorized++
+      this.#throttled.warn(
+        `will-refused:${clientId}`,
+        this.#parts.clock.now(),
+        { client: clientId, topic: will.topic },
+        'will refused',
+      )
+      return
+    }
     this.counters.willsPublished++
     const topic = this.#context.router.topic(will.topic)
     this.#publish(topic, will.payload, { ...will, clientId })

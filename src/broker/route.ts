@@ -51,6 +51,7 @@ function merge(a: Target, b: Target): Target {
     noLocal: a.noLocal && b.noLocal,
     own: ownOf(a, b),
     isPlain: a.isPlain && b.isPlain,
+    group: undefined,
     retainAsPublished: a.retainAsPublished || b.retainAsPublished,
     subscriptionIds:
       a.subscriptionIds === undefined ? b.subscriptionIds : [...a.subscriptionIds, ...(b.subscriptionIds ?? [])], // [MQTT-3.3.4-4]

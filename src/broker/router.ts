@@ -1,6 +1,7 @@
 // Who gets a message. Owns the subscription trie and the topics the reactor named; finds a topic's route, keeps it
 // exact, and hands each publication to the sessions behind it. Knows no sockets and no acknowledgements.
 import { matches, parseSharedFilter } from '../mqtt/topic.ts'
+import type { BrokerContext } from './context.ts'
 import type { Publication } from './publication.ts'
 import { type GroupSource, Recipients } from './recipients.ts'
 import { Route } from './route.ts'
@@ -18,17 +19,17 @@ export class Router {
   sharedSubscriptionCount = 0
   readonly #topics: (Topic | undefined)[] = []
   readonly #groups: GroupSource
+  readonly #context: () => BrokerContext
   readonly #maxLevels: number
-  readonly #queuesQos0: boolean
   readonly #list3 = new RecipientList()
   readonly #list5 = new RecipientList()
   readonly #matched: FilterNode<Recipients>[] = []
 
-  /** `queuesQos0`: sessions keep QoS 0 messages while their clients are absent. */
-  constructor(groups: GroupSource, maxLevels: number, queuesQos0 = false) {
+  /** `context` is asked for late: the router is one of its parts. */
+  constructor(groups: GroupSource, maxLevels: number, context: () => BrokerContext) {
+    this.#context = context
     this.#groups = groups
     this.#maxLevels = maxLevels
-    this.#queuesQos0 = queuesQos0
   }
 
   /** The reactor gave a Topic Name an id. */
@@ -91,7 +92,7 @@ export class Router {
     recipients.shared ??= new Map()
     let group = recipients.shared.get(name)
     if (group === undefined) {
-      group = new SharedGroup(name, recipients)
+      group = new SharedGroup(this.#context(), name, recipients)
       recipients.shared.set(name, group)
     }
     const member = new SharedSubscription(session, group, options)
@@ -129,7 +130,7 @@ export class Router {
       this.#deliverTo(overlap, publication)
     } else {
       for (const list of lists) {
-        if (publication.qos === 0) list.deliverQos0(publication, this.#queuesQos0)
+        if (publication.qos === 0) list.deliverQos0(publication, this.#context().settings.queueQos0Messages)
         else this.#deliverTo(list.members, publication)
       }
     }

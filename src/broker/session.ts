@@ -4,16 +4,15 @@
 import type { QoS } from '../mqtt/qos.ts'
 import { variableByteIntegerSize } from '../mqtt/variable-byte-integer.ts'
 import type { Connection } from '../net/connection.ts'
-import { NO_MIDDLE } from '../net/outbox.ts'
 import { InboundQos2 } from '../qos/inbound-qos2.ts'
 import { MessageQueue } from '../qos/message-queue.ts'
 import { type Acknowledged, OutboundInflight, UNKNOWN_ID, WRONG_STATE } from '../qos/outbound-inflight.ts'
 import type { BrokerContext } from './context.ts'
 import { fitsOutbox, frameWithProperties } from './large-properties.ts'
-import { Delivery } from './message.ts'
-import { type Publication, propertyBlock, secondsLeft } from './publication.ts'
+import { Delivery, type Message } from './message.ts'
+import { NO_BYTES, type Publication, propertyBlock, secondsLeft } from './publication.ts'
 import type { RetainedReplay } from './retained-replay.ts'
-import type { SharedSubscription } from './shared-subscriptions.ts'
+import { type SharedGroup, SharedSubscription } from './shared-subscriptions.ts'
 import { Subscription, type SubscriptionOptions, type Target } from './subscription.ts'
 
 const PUBREL = 0x62
@@ -52,6 +51,8 @@ export class Session {
   isBridge = false
   /** By Topic Filter as subscribed, `$share/…` included. */
   subscriptions: Map<string, Subscription | SharedSubscription> | undefined
+  /** A shared group it is a member of has messages waiting. */
+  hasSharedBacklog = false
   inbound: InboundQos2 | undefined
   replays: RetainedReplay[] | undefined
   /** Largest packet the client takes [MQTT-3.1.2-24]. */
@@ -60,6 +61,7 @@ export class Session {
   topicAliasMaximum = 0
   /** Those the broker has set on it. */
   #aliases: Map<string, number> | undefined
+  #isPumpDue = false
 
   constructor(context: BrokerContext, clientId: string, version: 3 | 4 | 5) {
     this.#context = context
@@ -94,7 +96,7 @@ export class Session {
     }
     if (connection !== undefined && this.#maySend(connection)) {
       if (this.#isTooLarge(publication, target.subscriptionIds)) return
-      const packetId = this.#take(publication, qos, retain, target.subscriptionIds)
+      const packetId = this.#take(publication, qos, retain, target)
       const first = 0x30 | (qos << 1) | (retain ? 1 : 0)
       this.#send(connection, publication, first, packetId, target.subscriptionIds)
       return
@@ -136,29 +138,28 @@ export class Session {
   pump(): void {
     const { connection } = this
     if (connection === undefined) return
-    const { outbox, settings } = this.#context
-    const room = settings.outputHighWater - this.#context.queuedBytes(connection)
-    if (room <= 0 || this.#pumpInto(connection, room) > 0) return
-    // The room is used up. `drained` tells when to go on, but only a connection that was full is told; one whose output
-    // left on the way (a flush within the turn) goes on by itself.
-    outbox.execute()
-    if (this.#context.queuedBytes(connection) < settings.outputHighWater) setImmediate(() => this.pump())
+    let room = this.#context.settings.outputHighWater - this.#context.queuedBytes(connection)
+    if (room <= 0) return // full, so the reactor owes `drained`
+    room = this.#pumpResend(connection, room)
+    if (this.#resend === undefined) {
+      room = this.#pumpReplays(connection, room)
+      room = this.#pumpQueue(connection, room)
+    }
+    if (room <= 0) this.#pumpSoon()
+    else if (this.hasSharedBacklog && this.hasFreeWindow) this.#serveGroups()
   }
 
-  /** Returns the room that is left: more than 0 if something else stopped it. */
-  #pumpInto(connection: Connection, room: number): number {
-    let left = this.#pumpResend(connection, room)
-    if (this.#resend !== undefined) return left
-    left = this.#pumpReplays(connection, left)
-    const { queue } = this
-    if (queue === undefined) return left
-    while (left > 0 && queue.size > 0 && this.#outstanding < this.receiveMaximum) {
-      const delivery = queue.shift()!
-      this.#unqueued(delivery)
-      left -= this.#sendDelivery(connection, delivery)
-    }
-    if (queue.size === 0) this.queue = undefined
-    return left
+  /**
+   * What was written counts as waiting here, but the socket may take it all at once, and then nobody owes `drained`: looked
+   * at again when the commands have been carried out.
+   */
+  #pumpSoon(): void {
+    if (this.#isPumpDue) return
+    this.#isPumpDue = true
+    setImmediate(() => {
+      this.#isPumpDue = false
+      this.pump()
+    })
   }
 
   /** A client takes the session over: everything unacknowledged is sent again, in order, with DUP [MQTT-4.4.0-1]. */
@@ -169,6 +170,7 @@ export class Session {
     this.#resend = undefined
     this.#aliases = undefined
     this.#eachSubscription((subscription) => subscription.recipients.online(subscription))
+    this.hasSharedBacklog = this.#groups().some((group) => group.backlog > 0)
     if (this.inflight !== undefined && this.inflight.count > 0) {
       this.#resend = new Set()
       for (const { packetId } of this.inflight.unacknowledged()) this.#resend.add(packetId)
@@ -182,6 +184,26 @@ export class Session {
     this.connection = undefined
     this.#resend = undefined
     this.replays = undefined
+    this.hasSharedBacklog = false
+    this.#returnShared()
+  }
+
+  /**
+   * QoS 1 messages of shared groups that were not acknowledged go back to their group [MQTT-4.8.2-4]; QoS 2 stays with the
+   * session, and dies with it [MQTT-4.8.2-5].
+   */
+  #returnShared(): void {
+    const { inflight } = this
+    if (inflight === undefined) return
+    const groups = new Set<SharedGroup>()
+    for (const { packetId, qos, message: delivery } of inflight.unacknowledged()) {
+      if (qos !== 1 || delivery?.group === undefined) continue
+      inflight.puback(packetId)
+      if (this.isPersistent) this.#context.journal.acknowledged(this.clientId, packetId)
+      delivery.group.takeBack(delivery.message)
+      groups.add(delivery.group)
+    }
+    for (const group of groups) group.drain()
   }
 
   /** Everything it holds is given back; the object is dead. */
@@ -234,6 +256,19 @@ export class Session {
     this.#context.router.unsubscribe(known)
     if (this.isPersistent) this.#context.journal.unsubscribed(this.clientId, filter)
     return true
+  }
+
+  /** Hands over a message that waited in a shared group, which gives its reference away. */
+  deliverShared(message: Message, member: SharedSubscription): void {
+    const qos = Math.min(member.qos, message.qos) as QoS
+    const retain = member.retainAsPublished && message.retain
+    this.#sendDelivery(this.connection!, new Delivery(message, qos, retain, member.subscriptionIds, member.group))
+  }
+
+  /** Whether its output is full. */
+  get isCongested(): boolean {
+    const { connection } = this
+    return connection === undefined || this.#context.queuedBytes(connection) >= this.#context.settings.outputHighWater
   }
 
   /** Whether a QoS 1 or 2 message handed over now would be sent now. */
@@ -319,22 +354,27 @@ export class Session {
     )
   }
 
-  #take(publication: Publication, qos: QoS, retain: boolean, ids: readonly number[] | undefined): number {
+  #take(publication: Publication, qos: QoS, retain: boolean, target: Target | undefined): number {
     this.inflight ??= new OutboundInflight<Delivery>()
-    // What ends with its connection can never be resent, so it keeps nothing, unless retry is on.
-    const keeps = this.expiryInterval > 0 || this.#context.settings.retryInterval > 0
-    const delivery = keeps ? new Delivery(publication.keep().hold(), qos, retain, ids) : undefined
-    const now = this.#context.settings.retryInterval > 0 ? this.#context.clock.now() : undefined
+    const { settings, clock, journal } = this.#context
+    const group = target?.group
+    // What ends with its connection can never be sent again and keeps nothing, unless retry is on or a group wants it back.
+    const keeps = this.expiryInterval > 0 || settings.retryInterval > 0 || group !== undefined
+    const delivery = keeps
+      ? new Delivery(publication.keep().hold(), qos, retain, target?.subscriptionIds, group)
+      : undefined
     this.#outstanding++
-    const packetId = this.inflight.take(qos as 1 | 2, delivery, now)
-    if (this.isPersistent) this.#context.journal.sent(this.clientId, packetId, delivery!)
+    const packetId = this.inflight.take(qos as 1 | 2, delivery, settings.retryInterval > 0 ? clock.now() : undefined)
+    if (this.isPersistent) journal.sent(this.clientId, packetId, delivery!)
     return packetId
   }
 
   #completed(packetId: number, outcome: Acknowledged<Delivery>): boolean {
     if (outcome === UNKNOWN_ID || outcome === WRONG_STATE) return false
     this.#freed(packetId, outcome)
-    if (this.queue !== undefined || this.replays !== undefined || this.#resend !== undefined) this.pump()
+    if (this.queue !== undefined || this.replays !== undefined || this.#resend !== undefined || this.hasSharedBacklog) {
+      this.pump()
+    }
     return true
   }
 
@@ -368,6 +408,30 @@ export class Session {
     this.#context.counters.bytesQueued -= delivery.message.size
   }
 
+  #pumpQueue(connection: Connection, room: number): number {
+    const { queue } = this
+    if (queue === undefined) return room
+    let left = room
+    while (left > 0 && queue.size > 0 && this.#outstanding < this.receiveMaximum) {
+      const delivery = queue.shift()!
+      this.#unqueued(delivery)
+      left -= this.#sendDelivery(connection, delivery)
+    }
+    if (queue.size === 0) this.queue = undefined
+    return left
+  }
+
+  /** Lets the groups it is a member of hand out what waits: to this session, or to whoever is next. */
+  #serveGroups(): void {
+    this.hasSharedBacklog = false
+    for (const group of this.#groups()) group.drain()
+  }
+
+  #groups(): SharedGroup[] {
+    if (this.subscriptions === undefined) return []
+    return [...this.subscriptions.values()].flatMap((each) => (each instanceof SharedSubscription ? [each.group] : []))
+  }
+
   /** Retained messages, as many as fit now. A walk that finds little is cut into slices, so that others have their turn. */
   #pumpReplays(connection: Connection, room: number): number {
     let left = room
@@ -381,7 +445,7 @@ export class Session {
         this.replays.shift()
         if (this.replays.length === 0) this.replays = undefined
       } else if (++fruitless === REPLAY_SLICE) {
-        setImmediate(() => this.pump())
+        this.#pumpSoon()
         break
       }
     }
@@ -458,7 +522,7 @@ export class Session {
   }
 
   #middle(delivery: Delivery): Uint8Array {
-    if (this.version !== 5) return NO_MIDDLE
+    if (this.version !== 5) return NO_BYTES
     const { message, subscriptionIds } = delivery
     return propertyBlock(message.properties, secondsLeft(message.expiresAt, this.#context.clock.now()), subscriptionIds)
   }
@@ -472,7 +536,7 @@ export class Session {
       outbox.forwardKept(connection, first, packetId, message.handle, middle)
     } else {
       const handle = frameWithProperties(kept, message, middle)
-      outbox.forwardKept(connection, first, packetId, handle, NO_MIDDLE)
+      outbox.forwardKept(connection, first, packetId, handle, NO_BYTES)
       kept.release(handle)
     }
     return packetSize(delivery, middle)

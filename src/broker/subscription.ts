@@ -3,6 +3,7 @@ import type { QoS } from '../mqtt/qos.ts'
 import type { GroupMember } from '../net/recipient-group.ts'
 import type { Recipients } from './recipients.ts'
 import type { Session } from './session.ts'
+import type { SharedGroup } from './shared-subscriptions.ts'
 
 export interface SubscriptionOptions {
   qos: QoS
@@ -22,6 +23,8 @@ export interface Target {
   readonly subscriptionIds: readonly number[] | undefined
   /** Receives exactly the bytes its protocol version's plain variant has. */
   readonly isPlain: boolean
+  /** The shared group it is a membership of. */
+  readonly group: SharedGroup | undefined
 }
 
 export class Subscription implements Target, GroupMember {
@@ -31,6 +34,7 @@ export class Subscription implements Target, GroupMember {
   noLocal = false
   retainAsPublished = false
   subscriptionIds: readonly number[] | undefined
+  readonly group = undefined
   /** Position among all members of its filter. */
   position = -1
   /** Position in the native group or in the list of single recipients. */

@@ -157,7 +157,7 @@ export class Rig {
       hooks,
       events,
       journal,
-      router: new Router(reactor, settings.maxTopicLevels, settings.queueQos0Messages),
+      router: new Router(reactor, settings.maxTopicLevels, () => this.context),
       retained: new RetainedStore({ settings, counters, throttled, journal, clock }),
       sessions: undefined as unknown as SessionRegistry,
       wills: new Wills(timers, clock, journal, (clientId, will) => this.wills.push([clientId, will])),

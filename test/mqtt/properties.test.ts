@@ -171,9 +171,9 @@ test('the longest strings and data the wire can say come back', () => {
 
 test('an error says where the property stood, fit for the log', () => {
   const twice = Uint8Array.of(0x18, 0, 0, 0, 1, 0x18, 0, 0, 0, 1)
-  assert.throws(() => readProperties(twice, 0, 10, WILL_PROPERTIES), 'Will with more than one Will Delay Interval')
-  assert.throws(() => readProperties(twice, 0, 10, PacketType.Publish), 'PUBLISH with Will Delay Interval')
-  assert.throws(() => readProperties(twice, 0, 3, WILL_PROPERTIES), 'Will cuts off its Will Delay Interval')
+  assert.throws(() => readProperties(twice, 0, 10, WILL_PROPERTIES), /^Will with more than one Will Delay Interval/)
+  assert.throws(() => readProperties(twice, 0, 10, PacketType.Publish), /^PUBLISH with Will Delay Interval/)
+  assert.throws(() => readProperties(twice, 0, 3, WILL_PROPERTIES), /^Will cuts off its Will Delay Interval/)
 })
 
 test('binary values are copies: the bytes they were read from may change', () => {

@@ -104,7 +104,6 @@ void Reactor::flush_all() {
 void Reactor::flush(uint32_t slot, Connection& connection) {
   OutputQueue& out = connection.out;
   if (out.bytes && !connection.is(kBlocked)) {
-    uint32_t offered = out.bytes;
     OutputStore::Sent sent = outputs_.send(out, connection.fd);
     totals_.sends += sent.calls;
     totals_.bytes_out += sent.bytes;
@@ -115,11 +114,11 @@ void Reactor::flush(uint32_t slot, Connection& connection) {
       write_failed(slot, connection, sent.error);
       if (!connection.lives()) return;
     } else {
-      out.habit = offered;
+      out.habit = sent.copied;
       memory_.last_write[slot] = now_;  // progress, or the first wait
       if (out.bytes) {
         connection.set(kBlocked);
-        outputs_.leave_inbox(out);
+        if (!collecting_) outputs_.leave_inbox(out);  // what waited before this turn left it long ago
       }
     }
   }

@@ -1,0 +1,302 @@
+// Shared Subscriptions.
+
+import { defineCase } from '../../case.ts'
+import type { Client } from '../../client.ts'
+import type { Context } from '../../context.ts'
+import type { Packet } from '../../packet.ts'
+import * as wire from '../../wire.ts'
+import { marker, refusedFilter, text } from '../common.ts'
+
+const shared = (t: Context, filter: string, group = 'group'): string => `$share/${t.id(group)}/${filter}`
+
+/** Members of a group on `topic`, each with a marker of its own, and a publisher. */
+async function group(t: Context, topic: string, qos: 0 | 1 | 2, count = 2) {
+  const publisher = await t.connect({ label: 'publisher' })
+  const members: { client: Client; settled: (why: string) => Promise<Packet[]> }[] = []
+  for (let n = 1; n <= count; n++) {
+    const client = await t.connect({ label: `member ${n}` })
+    await client.subscribe(shared(t, topic), qos)
+    members.push({ client, settled: await marker(t, client, publisher, qos) })
+  }
+  /** A marker reaches every member; what each got before it. */
+  const all = async (why: string) => {
+    const payload = 'the end'
+    await publisher.publish({ topic: t.topic('marker'), payload, qos })
+    return Promise.all(members.map(({ client }) => client.messagesUntil(payload, why)))
+  }
+  return { publisher, members, all }
+}
+
+for (const qos of [0, 1, 2] as const) {
+  defineCase({
+    id: `exactly-one-member-qos-${qos}`,
+    area: 'shared',
+    title: `Each QoS ${qos} message goes to exactly one member of the group`,
+    clauses: { '5': ['MQTT-4.8.2-3'] },
+    needs: qos === 0 ? ['shared'] : ['shared', qos === 1 ? 'qos1' : 'qos2'],
+    async run(t) {
+      const topic = t.topic('a')
+      const { publisher, all } = await group(t, topic, qos, 3)
+      const sent = Array.from({ length: 12 }, (_, n) => `${n}`)
+      for (const payload of sent) await publisher.publish({ topic, payload, qos })
+      const got = (await all('every message at one member')).flat().map(text)
+      t.equal(
+        got.sort((a, b) => Number(a) - Number(b)),
+        sent,
+        'the messages of all members together',
+      )
+    },
+  })
+}
+
+defineCase({
+  id: 'groups-are-independent',
+  area: 'shared',
+  title: 'Two groups and an ordinary subscriber each get every message',
+  clauses: { '5': ['§4.8.2'] },
+  needs: ['shared'],
+  async run(t) {
+    const topic = t.topic('a')
+    const clients: Client[] = []
+    for (const filter of [shared(t, topic, 'one'), shared(t, topic, 'two'), topic]) {
+      const client = await t.connect({ label: filter })
+      await client.subscribe(filter, 0)
+      clients.push(client)
+    }
+    const publisher = await t.connect({ label: 'publisher' })
+    for (const payload of ['x', 'y', 'z']) {
+      await publisher.publish({ topic, payload })
+      for (const client of clients) t.equal(text(await client.receive('the message')), payload, 'the payload')
+    }
+  },
+})
+
+defineCase({
+  id: 'filter-behind-the-name',
+  area: 'shared',
+  title: 'What stands behind the ShareName is an ordinary filter, wildcards and leading slash included',
+  clauses: { '5': ['MQTT-4.8.2-1', 'MQTT-4.8.2-2'] },
+  needs: ['shared', 'wildcards'],
+  async run(t) {
+    const client = await t.connect()
+    await client.subscribe([
+      [shared(t, t.topic('a', '+', 'c')), 0],
+      [shared(t, `/${t.topic('slash')}`), 0],
+    ])
+    for (const topic of [t.topic('a', 'b', 'c'), `/${t.topic('slash')}`]) {
+      await client.publish({ topic, payload: topic })
+      t.equal((await client.receive('the message')).topic, topic, 'the topic')
+    }
+    await client.publish({ topic: t.topic('slash'), payload: 'no leading slash' })
+    await client.publish({ topic: t.topic('a', 'b', 'd'), payload: 'other level' })
+    t.none(await client.flush(), 'nothing for topics that do not match')
+  },
+})
+
+defineCase({
+  id: 'no-retained',
+  area: 'shared',
+  title: 'Subscribing to a Shared Subscription sends no retained messages',
+  clauses: { '5': ['§4.8.2'] },
+  needs: ['shared', 'retain'],
+  async run(t) {
+    const topic = t.topic('a')
+    const client = await t.connect()
+    await client.publish({ topic, payload: 'kept', retain: true })
+    await client.subscribe(shared(t, topic), 0)
+    t.none(await client.flush(), 'no retained message')
+  },
+})
+
+defineCase({
+  id: 'no-local-is-an-error',
+  area: 'shared',
+  title: 'No Local on a Shared Subscription closes the connection',
+  clauses: { '5': ['MQTT-3.8.3-4', 'MQTT-4.13.1-1'] },
+  needs: ['shared'],
+  async run(t) {
+    const client = await t.connect()
+    await t.rejected(client, wire.subscribe(5, 1, [[shared(t, t.topic('a')), 0x04]]), 'No Local on $share/…', [0x82])
+  },
+})
+
+const INVALID: [id: string, filter: string, clause: string][] = [
+  ['empty-name', '$share//a', 'MQTT-4.8.2-1'],
+  ['no-filter', '$share/group', 'MQTT-4.8.2-2'],
+  ['empty-filter', '$share/group/', 'MQTT-4.8.2-2'],
+  ['plus-in-name', '$share/gro+up/a', 'MQTT-4.8.2-2'],
+  ['hash-in-name', '$share/gro#up/a', 'MQTT-4.8.2-2'],
+  ['invalid-filter', '$share/group/a/#/b', 'MQTT-4.8.2-2'],
+]
+
+for (const [id, filter, clause] of INVALID) {
+  defineCase({
+    id: `invalid-${id}`,
+    area: 'shared',
+    title: `The filter ${filter} is not accepted`,
+    clauses: { '5': [clause] },
+    needs: ['shared'],
+    run: (t) => refusedFilter(t, filter, `${filter} is no valid Shared Subscription`),
+  })
+}
+
+defineCase({
+  id: 'granted-qos',
+  area: 'shared',
+  title: 'A member gets messages with at most the QoS granted to it',
+  clauses: { '5': ['MQTT-4.8.2-3'] },
+  needs: ['shared', 'qos2'],
+  async run(t) {
+    const topic = t.topic('a')
+    for (const qos of [0, 1, 2]) {
+      const client = await t.connect({ label: `member with QoS ${qos}` })
+      await client.subscribe(shared(t, topic, `g${qos}`), qos)
+      await client.publish({ topic, payload: 'x', qos: 2 })
+      t.equal((await client.receive('the message')).qos, qos, 'the QoS')
+      await client.unsubscribe([shared(t, topic, `g${qos}`)])
+    }
+  },
+})
+
+defineCase({
+  id: 'unsubscribe',
+  area: 'shared',
+  title: 'UNSUBSCRIBE takes a member out; the others get the messages',
+  clauses: { '5': ['MQTT-3.10.4-1', 'MQTT-3.10.4-2'] },
+  needs: ['shared'],
+  async run(t) {
+    const topic = t.topic('a')
+    const { publisher, members, all } = await group(t, topic, 0)
+    await members[0]?.client.unsubscribe([shared(t, topic)])
+    for (const payload of ['1', '2', '3', '4']) await publisher.publish({ topic, payload })
+    const [gone, left] = await all('all messages at the member that is left')
+    t.equal((gone ?? []).length, 0, 'number of messages at the member that unsubscribed')
+    t.equal((left ?? []).map(text), ['1', '2', '3', '4'], 'the messages of the other member')
+  },
+})
+
+defineCase({
+  id: 'member-that-left',
+  area: 'shared',
+  title: 'When the session of a member ends, the others get all messages',
+  clauses: { '5': ['§4.8.2'] },
+  needs: ['shared'],
+  async run(t) {
+    const topic = t.topic('a')
+    const leaving = await t.connect({ label: 'leaves' })
+    await leaving.subscribe(shared(t, topic), 0)
+    const { publisher, all } = await group(t, topic, 0, 1)
+    await leaving.disconnect()
+    for (const payload of ['1', '2', '3', '4']) await publisher.publish({ topic, payload })
+    const [left] = await all('all messages at the member that is left')
+    t.equal((left ?? []).map(text), ['1', '2', '3', '4'], 'the messages')
+  },
+})
+
+for (const qos of [1, 2] as const) {
+  defineCase({
+    id: `refused-is-discarded-qos-${qos}`,
+    area: 'shared',
+    title: `A QoS ${qos} message a member refuses with 0x80 or more goes to no other member`,
+    clauses: { '5': ['MQTT-4.8.2-6'] },
+    needs: ['shared', qos === 1 ? 'qos1' : 'qos2'],
+    async run(t) {
+      const topic = t.topic('a')
+      const { publisher, members, all } = await group(t, topic, qos)
+      await publisher.publish({ topic, payload: 'refused', qos })
+      const took = (client: Client) => client.takeIfAny('publish', { where: (p) => text(p) === 'refused' })
+      const { client, message } = await Promise.race(
+        members.map(async ({ client: member }) => {
+          const found = await took(member)
+          return found === undefined ? new Promise<never>(() => undefined) : { client: member, message: found }
+        }),
+      )
+      const id = message.packetId ?? 0
+      client.send(qos === 1 ? wire.puback(id, 0x80) : wire.pubrec(id, 0x80))
+      await client.flush()
+      const rest = (await all('nothing more')).flat()
+      t.equal(rest.map(text), [], 'the messages at all members after the refusal')
+    },
+  })
+}
+
+/** A persistent member takes a QoS 2 message and loses its connection; another member is there. */
+async function brokenQos2(t: Context) {
+  const topic = t.topic('a')
+  const chosen = await t.connectPersistent({ label: 'chosen member' })
+  await chosen.subscribe(shared(t, topic), 2)
+  const publisher = await t.connect({ label: 'publisher' })
+  await publisher.publish({ topic, payload: 'begun', qos: 2 })
+  const message = await chosen.take('publish', { why: 'the message, not acknowledged' })
+  const other = await t.connect({ label: 'other member' })
+  await other.subscribe(shared(t, topic), 2)
+  const settled = await marker(t, other, publisher, 2)
+  return { chosen, other, message, settled }
+}
+
+defineCase({
+  id: 'qos-2-completed-by-its-member',
+  area: 'shared',
+  title: 'A QoS 2 message begun with a member is completed with that member when it comes back',
+  clauses: { '5': ['MQTT-4.8.2-4'] },
+  needs: ['shared', 'qos2', 'sessions'],
+  async run(t) {
+    const { chosen, message, settled } = await brokenQos2(t)
+    chosen.drop()
+    t.none(await settled('nothing at the other member'), 'nothing at the other member')
+    const again = await t.connectPersistent({ label: 'chosen member, again' })
+    const resent = await again.receive('the message again, at its member')
+    t.equal(
+      [text(resent), resent.packetId, resent.dup],
+      ['begun', message.packetId, true],
+      'payload, identifier and DUP',
+    )
+    t.none(await settled('nothing at the other member'), 'nothing at the other member')
+  },
+})
+
+defineCase({
+  id: 'qos-2-dies-with-its-session',
+  area: 'shared',
+  title: 'If the session of its member ends, a QoS 2 message begun with it goes to nobody else',
+  clauses: { '5': ['MQTT-4.8.2-5'] },
+  needs: ['shared', 'qos2', 'sessions'],
+  async run(t) {
+    const { chosen, settled } = await brokenQos2(t)
+    chosen.drop()
+    const again = await t.connect({ clientId: t.id('s'), clean: true, label: 'chosen member with Clean Start' })
+    t.none(await again.flush(), 'nothing for the new session')
+    t.none(await settled('nothing at the other member'), 'nothing at the other member')
+  },
+})
+
+defineCase({
+  id: 'subscribed-twice',
+  area: 'shared',
+  title: 'Subscribing twice does not make a session a member twice: one UNSUBSCRIBE takes it out',
+  clauses: { '5': ['MQTT-3.10.4-1'] },
+  needs: ['shared'],
+  async run(t) {
+    const topic = t.topic('a')
+    const client = await t.connect()
+    await client.subscribe(shared(t, topic), 0)
+    await client.subscribe(shared(t, topic), 0)
+    await client.publish({ topic, payload: 'x' })
+    t.equal(text(await client.receive('the message')), 'x', 'the payload')
+    t.none(await client.flush(), 'no second copy')
+    await client.unsubscribe([shared(t, topic)])
+    await client.publish({ topic, payload: 'y' })
+    t.none(await client.flush(), 'nothing after UNSUBSCRIBE')
+  },
+})
+
+defineCase({
+  id: 'not-supported-is-said',
+  area: 'shared',
+  title: 'A server without Shared Subscriptions answers a SUBSCRIBE to one with 0x9E or closes the connection',
+  clauses: { '5': ['MQTT-4.13.1-1'] },
+  async run(t) {
+    if (t.features.shared) t.skip('the server offers Shared Subscriptions')
+    await refusedFilter(t, '$share/group/a', 'Shared Subscriptions are not supported')
+  },
+})

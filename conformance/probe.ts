@@ -1,0 +1,75 @@
+// Asks the broker what it offers before any case runs, so that optional features are skipped and not failed.
+
+import { Context } from './context.ts'
+import { ALL_FEATURES, type Features, featuresOf } from './features.ts'
+import { describe } from './packet.ts'
+import type { Version } from './protocol.ts'
+import type { Target } from './target.ts'
+import { Failed } from './verdict.ts'
+
+export interface Probe {
+  features: Features
+  /** Set when the broker does not speak this version to us. */
+  unsupported?: string
+}
+
+/** Connects once or twice with the version. Rejects only when there is no network connection. */
+export async function probe(
+  target: Target,
+  webSocket: Target | undefined,
+  version: Version,
+  unique: string,
+  patience: number,
+): Promise<Probe> {
+  const features = { ...ALL_FEATURES, websocket: webSocket !== undefined }
+  const t = new Context({ target, webSocket, version, features, unique, patience })
+  try {
+    const client = await t.open('probe')
+    const connack = await client.connect(t.connectOptions({ clientId: t.id('p') }))
+    if (connack.code !== 0) return { features, unsupported: `the server answered ${describe(connack)}` }
+    const offered = version === 5 ? featuresOf(connack) : await tryFeatures(t, features)
+    if (version === 5) offered.sessions = await keepsSessions(t)
+    offered.emptyClientId = await acceptsEmptyClientId(t)
+    return { features: { ...offered, websocket: webSocket !== undefined } }
+  } catch (error) {
+    if (error instanceof Failed) return { features, unsupported: error.message }
+    throw error
+  } finally {
+    await t.cleanUp()
+  }
+}
+
+/** MQTT 3.1.1 announces nothing: subscribe and see. */
+async function tryFeatures(t: Context, features: Features): Promise<Features> {
+  const client = await t.connect({ clientId: t.id('q') })
+  const suback = await client.subscribe([[`${t.topic('probe')}/+`, 2]], 0, { anyCode: true })
+  const topic = t.topic('retained')
+  client.send(retainedProbe(topic))
+  await client.flush()
+  await client.subscribe([[topic, 0]], 0, { anyCode: true })
+  const [message] = await client.flush()
+  return { ...features, wildcards: suback.codes?.[0] !== 0x80, retain: message?.kind === 'publish' }
+}
+
+/** PUBLISH QoS 0 RETAIN, payload "x". */
+function retainedProbe(topic: string): Buffer {
+  const name = Buffer.from(topic)
+  return Buffer.concat([Buffer.of(0x31, name.length + 3, 0, name.length), name, Buffer.from('x')])
+}
+
+async function keepsSessions(t: Context): Promise<boolean> {
+  const client = await t.connectPersistent({ clientId: t.id('r') })
+  const granted = client.connack?.properties?.find((p) => p.name === 'sessionExpiryInterval')
+  await client.disconnect()
+  return granted === undefined || granted.value !== 0
+}
+
+async function acceptsEmptyClientId(t: Context): Promise<boolean> {
+  const client = await t.open('probe with an empty ClientId')
+  try {
+    return (await client.connect(t.connectOptions({ clientId: '' }))).code === 0
+  } catch (error) {
+    if (error instanceof Failed) return false
+    throw error
+  }
+}
