@@ -127,6 +127,7 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
 
   handleEnded(): void {
     this.#endedByPeer = true
+    this.context.journal.begin()
     // What it sent before the FIN is handled first, also when that has to wait.
     if (this.#parking !== undefined) return
     this.#afterEnded()
@@ -148,12 +149,14 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
 
   handleOversized(first: number, announced: number): void {
     this.context.counters.oversizedPackets++
+    this.context.journal.begin()
     const reason = `${packetName(first >>> 4)} of ${announced} bytes is over the limit`
     this.#warn('oversized', reason)
     this.end({ reason, reasonCode: ReasonCode.PacketTooLarge })
   }
 
   handleMalformedLength(first: number): void {
+    this.context.journal.begin()
     this.fail(
       new MqttError(
         ReasonCode.MalformedPacket,
@@ -266,7 +269,22 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
   }
 
   handleStored(ticket: number): void {
-    if (this.#held?.release(ticket) === true) this.#held = undefined
+    try {
+      if (this.#held?.release(ticket) === true) this.#held = undefined
+    } catch (error) {
+      this.fail(error)
+      this.handleStored(ticket) // what stood behind it, the end of the connection included
+    }
+  }
+
+  /** An answer can never be given, so none behind it can either: the client has to ask again, on a new connection. */
+  handleNotStored(ticket: number): void {
+    if (this.#held?.waitsFor(ticket) !== true) return
+    this.#held = undefined
+    this.context.journal.forget(this)
+    this.#leave({ reason: 'the store failed' })
+    this.#state = 'ending'
+    this.connection.close()
   }
 
   writeAcknowledgement(type: number, packetId: number, reasonCode: number): void {
