@@ -169,11 +169,11 @@ function finishConnect(client: Client, packet: ConnectPacket, verdict: Verdict, 
 
   const properties = packet.protocolVersion === 5 ? connackProperties(client, packet, keepAlive, assigned, proof) : {}
   client.whenStored(() => {
-    if (client.session !== session) return // it was gone before the store answered
     const answer = new Uint8Array(256 + propertiesSize(properties))
     const connack = { sessionPresent: present, reasonCode: ReasonCode.Success, properties }
     const end = writeConnack(answer, 0, connack, packet.protocolVersion, client.maximumPacketSize)
     client.send(answer.subarray(0, end))
+    if (client.session !== session) return // it was gone before the store answered
     // Nothing may be delivered before CONNACK [MQTT-3.2.0-1], so the session gets its connection here.
     session.attach(client.connection, Math.min(packet.properties.receiveMaximum ?? 65535, settings.maxInflightMessages))
     session.pump()

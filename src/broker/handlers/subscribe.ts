@@ -65,7 +65,8 @@ function finishSubscribe(
     const { packetId } = packet
     const end = writeSuback(answer, 0, { packetId, reasonCodes }, client.version, client.maximumPacketSize)
     client.send(answer.subarray(0, end))
-    for (const { replay } of outcomes) if (replay !== undefined) session!.startReplay(replay)
+    for (const { replay } of outcomes)
+      if (replay !== undefined && client.session === session) session!.startReplay(replay)
   })
 }
 
