@@ -130,7 +130,7 @@ export class Router {
       this.#deliverTo(overlap, publication)
     } else {
       for (const list of lists) {
-        if (publication.qos === 0) list.deliverQos0(publication)
+        if (publication.qos === 0) list.deliverQos0(publication, this.#context().settings.queueQos0Messages)
         else this.#deliverTo(list.members, publication)
       }
     }

@@ -16,6 +16,8 @@ import { type SharedGroup, SharedSubscription } from './shared-subscriptions.ts'
 import { Subscription, type SubscriptionOptions, type Target } from './subscription.ts'
 
 const PUBREL = 0x62
+/** A PUBREC that ends the exchange. */
+const REFUSED = 0x80
 /** No Maximum Packet Size. */
 const UNLIMITED = 0xffffffff
 /** Steps of a retained walk that may find nothing before others have their turn. */
@@ -32,8 +34,8 @@ export class Session {
   connection: Connection | undefined
   version: 3 | 4 | 5
   queue: MessageQueue<Delivery> | undefined
-  /** What a resumed session still has to send again, in order. */
-  #resend: { packetId: number; state: 'published' | 'released'; delivery: Delivery | undefined }[] | undefined
+  /** Packet identifiers a resumed session still has to send again, in order. */
+  #resend: Set<number> | undefined
   /** Sent or being resent on this connection and not acknowledged: what counts against receiveMaximum. */
   #outstanding = 0
   /** In-flight messages the client takes at a time: our window, or its Receive Maximum if that is smaller. */
@@ -185,10 +187,8 @@ export class Session {
     this.#eachSubscription((subscription) => subscription.recipients.online(subscription))
     this.hasSharedBacklog = this.#groups().some((group) => group.backlog > 0)
     if (this.inflight !== undefined && this.inflight.count > 0) {
-      this.#resend = []
-      for (const { packetId, state, message } of this.inflight.unacknowledged()) {
-        this.#resend.push({ packetId, state, delivery: message })
-      }
+      this.#resend = new Set()
+      for (const { packetId } of this.inflight.unacknowledged()) this.#resend.add(packetId)
     }
   }
 
@@ -313,7 +313,7 @@ export class Session {
     let looked = 0
     for (let packetId = inflight.oldest; packetId !== 0 && looked < limit; packetId = inflight.after(packetId)) {
       looked++
-      if (inflight.sentAt(packetId) > before) continue
+      if (inflight.sentAt(packetId) > before || this.#resend?.has(packetId) === true) continue
       inflight.sentAgain(packetId, this.#context.clock.now())
       const delivery = inflight.message(packetId)
       if (inflight.state(packetId) === 'released') this.#sendPubrel(connection, packetId)
@@ -386,13 +386,19 @@ export class Session {
 
   #completed(packetId: number, outcome: Acknowledged<Delivery>): boolean {
     if (outcome === UNKNOWN_ID || outcome === WRONG_STATE) return false
-    if (outcome !== undefined) outcome.message.release()
-    if (this.isPersistent) this.#context.journal.acknowledged(this.clientId, packetId)
-    this.#outstanding--
+    this.#freed(packetId, outcome)
     if (this.queue !== undefined || this.replays !== undefined || this.#resend !== undefined || this.hasSharedBacklog) {
       this.pump()
     }
     return true
+  }
+
+  /** An identifier is free again. One still to be resent did not count against the window of this connection. */
+  #freed(packetId: number, delivery: Delivery | undefined): void {
+    delivery?.message.release()
+    if (this.isPersistent) this.#context.journal.acknowledged(this.clientId, packetId)
+    if (this.#resend?.delete(packetId) !== true) this.#outstanding--
+    else if (this.#resend.size === 0) this.#resend = undefined
   }
 
   #enqueue(publication: Publication, qos: QoS, retain: boolean, ids: readonly number[] | undefined): void {
@@ -461,24 +467,35 @@ export class Session {
     return left
   }
 
+  /** What stands in flight is looked at when its turn comes: an early acknowledgement may have changed it. */
   #pumpResend(connection: Connection, room: number): number {
-    const pending = this.#resend
-    if (pending === undefined) return room
-    let done = 0
-    while (done < pending.length && room > 0 && this.#outstanding < this.receiveMaximum) {
-      const { packetId, state, delivery } = pending[done]!
-      done++
-      if (!this.inflight!.has(packetId)) continue
-      this.#outstanding++
-      if (state === 'released') {
+    const { inflight } = this
+    let left = room
+    for (const packetId of this.#resend ?? []) {
+      if (left <= 0 || this.#outstanding >= this.receiveMaximum) return left
+      const delivery = inflight!.message(packetId)
+      if (inflight!.state(packetId) === 'released') {
         this.#sendPubrel(connection, packetId)
-        room -= 4
-      } else if (delivery !== undefined) {
-        room -= this.#write(connection, delivery, packetId, true)
+        left -= 4
+      } else if (delivery !== undefined && this.#fits(delivery)) {
+        left -= this.#write(connection, delivery, packetId, true)
+      } else {
+        this.#freed(packetId, this.#discard(packetId))
+        continue
       }
+      this.#resend?.delete(packetId)
+      this.#outstanding++
+      if (this.#context.settings.retryInterval > 0) inflight!.sentAgain(packetId, this.#context.clock.now())
     }
-    this.#resend = done === pending.length ? undefined : pending.slice(done)
-    return room
+    this.#resend = undefined
+    return left
+  }
+
+  /** Takes a message the client cannot be sent out of flight, as if it had been sent and acknowledged [MQTT-3.1.2-25]. */
+  #discard(packetId: number): Delivery | undefined {
+    const inflight = this.inflight!
+    const outcome = inflight.qos(packetId) === 1 ? inflight.puback(packetId) : inflight.pubrec(packetId, REFUSED)
+    return outcome instanceof Delivery ? outcome : undefined
   }
 
   /** Sends a delivery that was waiting; returns its bytes. The delivery's reference is kept or given back here. */
@@ -508,13 +525,13 @@ export class Session {
       counters.droppedExpired++
       return false
     }
-    if (
-      this.maximumPacketSize === UNLIMITED ||
-      packetSize(delivery, this.#middle(delivery)) <= this.maximumPacketSize
-    ) {
-      return true
-    }
-    counters.droppedTooLarge++
+    return this.#fits(delivery)
+  }
+
+  #fits(delivery: Delivery): boolean {
+    if (this.maximumPacketSize === UNLIMITED) return true
+    if (packetSize(delivery, this.#middle(delivery)) <= this.maximumPacketSize) return true
+    this.#context.counters.droppedTooLarge++
     this.#context.dropped(this.clientId, 'larger than its Maximum Packet Size')
     return false
   }
