@@ -128,6 +128,14 @@ export class Client {
     this.destroy()
   }
 
+  /** Closes the connection with RST, as the kernel of a process that crashed may do. */
+  reset(): void {
+    this.#trace.add('note', 'we reset the connection', this.label)
+    this.#destroyed = true
+    this.#transport?.reset()
+    this.#wake()
+  }
+
   destroy(): void {
     this.#destroyed = true
     this.#transport?.destroy()

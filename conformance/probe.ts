@@ -6,6 +6,7 @@ import { describe } from './packet.ts'
 import type { Version } from './protocol.ts'
 import type { Target } from './target.ts'
 import { Failed } from './verdict.ts'
+import * as wire from './wire.ts'
 
 export interface Probe {
   features: Features
@@ -27,9 +28,9 @@ export async function probe(
     const client = await t.open('probe')
     const connack = await client.connect(t.connectOptions({ clientId: t.id('p') }))
     if (connack.code !== 0) return { features, unsupported: `the server answered ${describe(connack)}` }
-    const offered = version === 5 ? featuresOf(connack) : await tryFeatures(t, features)
-    if (version === 5) offered.sessions = await keepsSessions(t)
-    offered.emptyClientId = await acceptsEmptyClientId(t)
+    const offered = version === 5 ? featuresOf(connack) : await attempt(() => tryFeatures(t, features), features)
+    if (version === 5) offered.sessions = await attempt(() => keepsSessions(t), true)
+    offered.emptyClientId = await attempt(() => acceptsEmptyClientId(t), true)
     return { features: { ...offered, websocket: webSocket !== undefined } }
   } catch (error) {
     if (error instanceof Failed) return { features, unsupported: error.message }
@@ -39,22 +40,26 @@ export async function probe(
   }
 }
 
+/** A broker that fails while it is probed is taken to offer everything: its cases will say what is wrong. */
+async function attempt<T>(ask: () => Promise<T>, otherwise: T): Promise<T> {
+  try {
+    return await ask()
+  } catch (error) {
+    if (error instanceof Failed) return otherwise
+    throw error
+  }
+}
+
 /** MQTT 3.1.1 announces nothing: subscribe and see. */
 async function tryFeatures(t: Context, features: Features): Promise<Features> {
   const client = await t.connect({ clientId: t.id('q') })
   const suback = await client.subscribe([[`${t.topic('probe')}/+`, 2]], 0, { anyCode: true })
   const topic = t.topic('retained')
-  client.send(retainedProbe(topic))
+  client.send(wire.publish(4, { topic, payload: 'x', retain: true }))
   await client.flush()
   await client.subscribe([[topic, 0]], 0, { anyCode: true })
   const [message] = await client.flush()
   return { ...features, wildcards: suback.codes?.[0] !== 0x80, retain: message?.kind === 'publish' }
-}
-
-/** PUBLISH QoS 0 RETAIN, payload "x". */
-function retainedProbe(topic: string): Buffer {
-  const name = Buffer.from(topic)
-  return Buffer.concat([Buffer.of(0x31, name.length + 3, 0, name.length), name, Buffer.from('x')])
 }
 
 async function keepsSessions(t: Context): Promise<boolean> {
@@ -66,10 +71,7 @@ async function keepsSessions(t: Context): Promise<boolean> {
 
 async function acceptsEmptyClientId(t: Context): Promise<boolean> {
   const client = await t.open('probe with an empty ClientId')
-  try {
-    return (await client.connect(t.connectOptions({ clientId: '' }))).code === 0
-  } catch (error) {
-    if (error instanceof Failed) return false
-    throw error
-  }
+  client.send(wire.connect(t.version, t.connectOptions({ clientId: '' })))
+  const connack = await client.takeIfAny('connack')
+  return connack?.code === 0
 }

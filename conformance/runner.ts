@@ -25,6 +25,8 @@ export interface RunOptions {
   patience: number
   /** Letters and digits that make this run's names its own. */
   runId: string
+  /** What to run instead of everything that is defined. */
+  definitions?: { cases: readonly CaseDefinition[]; invariants: readonly Invariant[] }
   onVerdict?: (verdict: Verdict, done: number, total: number) => void
 }
 
@@ -45,8 +47,11 @@ export async function run(options: RunOptions): Promise<Verdict[]> {
     (options.areas === undefined || options.areas.includes(one.area)) &&
     (options.only === undefined || options.only.some((part) => caseId(name, one).includes(part)))
   // Slow cases first, so that none of them is what everybody waits for at the end.
-  const queue = cases.filter(wanted).sort((a, b) => (b.deadline ?? DEFAULT_DEADLINE) - (a.deadline ?? DEFAULT_DEADLINE))
-  const watchers = invariants.filter(wanted)
+  const all = options.definitions ?? { cases, invariants }
+  const queue = all.cases
+    .filter(wanted)
+    .sort((a, b) => (b.deadline ?? DEFAULT_DEADLINE) - (a.deadline ?? DEFAULT_DEADLINE))
+  const watchers = all.invariants.filter(wanted)
   const tallies = new Map<Invariant, Tally>(watchers.map((w) => [w, { applied: 0, broken: [] }]))
   const verdicts = new Map<CaseDefinition, Verdict>()
   const total = queue.length + watchers.length
@@ -63,7 +68,7 @@ export async function run(options: RunOptions): Promise<Verdict[]> {
     }
   }
   await Promise.all(Array.from({ length: Math.min(options.parallel, queue.length) }, worker))
-  const ofCases = cases.flatMap((definition) => verdicts.get(definition) ?? [])
+  const ofCases = all.cases.flatMap((definition) => verdicts.get(definition) ?? [])
   const ofInvariants = watchers.map((invariant) => judge(invariant, tallies.get(invariant) as Tally, name))
   ofInvariants.forEach((verdict, index) => {
     options.onVerdict?.(verdict, verdicts.size + index + 1, total)

@@ -18,6 +18,7 @@ import { Client } from './client.ts'
 import type { BrokerContext, Wire } from './context.ts'
 import type { Deadline } from './deadlines.ts'
 import { BrokerEvents } from './events.ts'
+import { ExpirySweep } from './expiry-sweep.ts'
 import { forwardableProperties } from './forwardable-properties.ts'
 import type { Hooks, Verdict } from './hooks.ts'
 import { Journal } from './journal.ts'
@@ -59,6 +60,7 @@ export interface OutgoingMessage {
 /** How long accepting pauses when descriptors ran out, ms. */
 const ACCEPT_PAUSE = 1000
 const RETRY_LIMIT = 100
+const SWEEP_INTERVAL = 1000
 
 export class Broker implements ReactorReceiver {
   readonly settings: BrokerSettings
@@ -123,6 +125,8 @@ export class Broker implements ReactorReceiver {
     this.#context = Object.assign(context, { sessions: new SessionRegistry(context) })
     if (settings.retryInterval > 0) this.#every(settings.retryInterval / 2, (now) => this.#retry(now))
     this.#every(10_000, (now) => throttled.flush(now))
+    const sweep = new ExpirySweep(this.#context)
+    this.#every(SWEEP_INTERVAL, (now) => sweep.run(now))
   }
 
   // ── called by the reactor ────────────────────────────────────────────────────────────────────────────────────────

@@ -162,6 +162,21 @@ export class Session {
     })
   }
 
+  /** Gives back what has expired in the queue. */
+  dropExpired(now: number): void {
+    const { queue } = this
+    if (queue === undefined) return
+    queue.remove((delivery) => {
+      if (delivery.message.expiresAt > now) return false
+      this.#unqueued(delivery)
+      this.#context.counters.droppedExpired++
+      if (this.isPersistent) this.#context.journal.queuedDropped(this.clientId, delivery)
+      delivery.message.release()
+      return true
+    })
+    if (queue.size === 0) this.queue = undefined
+  }
+
   /** A client takes the session over: everything unacknowledged is sent again, in order, with DUP [MQTT-4.4.0-1]. */
   attach(connection: Connection, receiveMaximum: number): void {
     this.connection = connection

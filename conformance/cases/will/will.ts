@@ -24,7 +24,8 @@ const published = {
 
 const ENDINGS: [id: string, title: string, end: (client: Client, t: Context) => void][] = [
   ['after-fin', 'ends the stream without DISCONNECT', (client) => client.end()],
-  ['after-reset', 'vanishes', (client) => client.drop()],
+  ['after-close', 'closes its socket', (client) => client.drop()],
+  ['after-reset', 'resets the connection', (client) => client.reset()],
   [
     'after-protocol-error',
     'is thrown out for a malformed packet',
