@@ -83,6 +83,8 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
   /** When reading went on after it had been paused for our own sake: keep alive counts from there. */
   #resumedAt = 0
   #endedByPeer = false
+  /** The frame in which the packet being handled arrived, until somebody takes it over; 0 if there is none. */
+  #frame = 0
 
   constructor(context: BrokerContext, connection: Connection) {
     this.context = context
@@ -354,6 +356,13 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     })
   }
 
+  /** The frame in which the packet being handled arrived is the caller's from now on; else it is given back. */
+  takeFrame(): number {
+    const frame = this.#frame
+    this.#frame = 0
+    return frame
+  }
+
   /** Sends bytes now; only for what answers nothing that waits for the store. */
   send(bytes: Uint8Array): void {
     this.context.counters.messagesSent++
@@ -411,11 +420,13 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     this.context.journal.begin()
     try {
       const { first, topicId, bytes, offset, length, inInbox, kept } = packet
+      this.#frame = kept
       const waiting = dispatch(this, first, topicId, bytes, offset, length, inInbox, kept)
       if (waiting !== undefined) this.#park(waiting)
     } catch (error) {
       this.fail(error)
     }
+    if (this.#frame !== 0) this.context.kept.release(this.takeFrame())
   }
 
   #keptPacket(first: number, length: number, kept: number): PacketBytes {

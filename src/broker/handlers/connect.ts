@@ -7,6 +7,7 @@ import { type Properties, propertiesSize } from '../../mqtt/properties.ts'
 import type { QoS } from '../../mqtt/qos.ts'
 import { ReasonCode, reasonName } from '../../mqtt/reason-code.ts'
 import { topicNameProblem } from '../../mqtt/topic.ts'
+import { askHook } from '../ask-hook.ts'
 import { announcedCapabilities } from '../capabilities.ts'
 import type { Client } from '../client.ts'
 import { EnhancedAuthentication } from '../enhanced-authentication.ts'
@@ -34,7 +35,8 @@ export function handleConnect(client: Client, first: number, body: Uint8Array): 
     finishConnect(client, packet, settings.allowAnonymous || ReasonCode.NotAuthorized)
     return undefined
   }
-  const verdict = hooks.authenticate({ ...client.identity, password: packet.password })
+  const question = { ...client.identity, password: packet.password }
+  const verdict = askHook(client.context, client.clientId, () => hooks.authenticate!(question))
   if (!(verdict instanceof Promise)) {
     finishConnect(client, packet, verdict)
     return undefined
@@ -142,6 +144,11 @@ function finishConnect(client: Client, packet: ConnectPacket, verdict: Verdict, 
   const reason = verdict === true ? ReasonCode.Success : verdict === false ? ReasonCode.NotAuthorized : verdict
   if (reason !== ReasonCode.Success) {
     refuse(client, reason, packet.username === undefined ? 'anonymous' : `user ${packet.username}`)
+    return
+  }
+  // Asked before, but authentication takes its time.
+  if (!sessions.hasRoomFor(packet.clientId)) {
+    refuse(client, ReasonCode.QuotaExceeded, 'max_sessions reached')
     return
   }
   const assigned = packet.clientId === '' ? sessions.newClientId(settings.autoIdPrefix) : undefined
