@@ -34,6 +34,8 @@
 // A PUBLISH is written as: first byte, Remaining Length, head, packet id (only if first & 0x06), middle, tail.
 // `middle` = bytes of `outboxBytes` (MQTT 5 properties). For an inbox packet the head is body[0 .. 2+topic length) and the
 // tail body[tail off ..]; so tail off may point at the properties or behind them. All offsets are relative to inboxBytes.
+// middleLen | 1 << 31: an empty topic is written instead of the head, for a Topic Alias in the middle stands for it.
+// middleLen | 1 << 30: never left out for `outputLimit`, because it is what sets that alias.
 //
 // OUTBOX COMMANDS are int32 words; `outbox[0]` = index of the first free word (starts at 1; native code resets it to 1).
 //   send          1                              slot gen bytesOff bytesLen          raw bytes of outboxBytes, never left out

@@ -4,6 +4,7 @@
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
+  copyFileSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -62,7 +63,7 @@ export function compileAddon(flags = []) {
   const args = [nodeGyp(), 'configure', 'build', '--release', '--jobs=2', '--loglevel=warn', ...flags]
   if (nodedir !== undefined) args.push(`--nodedir=${nodedir}`)
   rmSync(stamp, { force: true })
-  run(process.execPath, args, 'the native reactor did not compile; its compiler messages are above')
+  runQuietly(process.execPath, args, 'the native reactor did not compile; the compiler’s messages are above')
   mkdirSync(at('build'), { recursive: true })
   writeFileSync(stamp, wanted)
 }
@@ -80,6 +81,9 @@ export function compileTypeScript() {
   const compiler = at('node_modules', 'typescript', 'bin', 'tsc')
   // tsc keeps its own account of what has changed (dist/.tsbuildinfo).
   run(process.execPath, [compiler, '-p', at('tsconfig.json')], 'the TypeScript did not compile; its messages are above')
+  // The declarations of src/net name the contract as a neighbour of dist/src; tsc copies no .d.ts.
+  mkdirSync(at('dist', 'native'), { recursive: true })
+  copyFileSync(at('native', 'index.d.ts'), at('dist', 'native', 'index.d.ts'))
 }
 
 function checkCompiler() {
@@ -139,6 +143,15 @@ function run(command, args, complaint) {
   const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit' })
   if (error !== undefined) fail(`${complaint} (${error.message})`)
   if (status !== 0) fail(complaint)
+}
+
+/** For commands that talk a lot while all is well: what they said is shown only when they fail. */
+function runQuietly(command, args, complaint) {
+  const { status, error, stdout, stderr } = spawnSync(command, args, { cwd: root, maxBuffer: 64 * 1024 * 1024 })
+  if (error === undefined && status === 0) return
+  process.stderr.write(stdout ?? '')
+  process.stderr.write(stderr ?? '')
+  fail(error === undefined ? complaint : `${complaint} (${error.message})`)
 }
 
 function say(text) {

@@ -10,6 +10,9 @@ export type { OutgoingMessage } from './broker/broker.ts'
 export type { BrokerEventMap, PublishedMessage } from './broker/events.ts'
 export type {
   AuthenticateRequest,
+  AuthenticationExchange,
+  AuthenticationRequest,
+  AuthenticationStep,
   ClientIdentity,
   Hooks,
   PublishRequest,
@@ -41,10 +44,12 @@ export type CreateBrokerOptions = ConfigurationOptions &
  * `allowAnonymous` is false or `authenticate` says otherwise. Throws a ConfigError for a setting out of range.
  */
 export function createBroker(options: CreateBrokerOptions = {}): Martlet {
-  const { log = silentLogger, store, clock, authenticate, authorizePublish, authorizeSubscribe, ...settings } = options
+  const { log = silentLogger, store, clock, ...rest } = options
+  const { authenticate, beginAuthentication, authorizePublish, authorizeSubscribe, ...settings } = rest
   const configuration = resolveConfiguration([optionsSource(settings)])
   const hooks: Hooks = {
     ...(authenticate === undefined ? {} : { authenticate }),
+    ...(beginAuthentication === undefined ? {} : { beginAuthentication }),
     ...(authorizePublish === undefined ? {} : { authorizePublish }),
     ...(authorizeSubscribe === undefined ? {} : { authorizeSubscribe }),
   }

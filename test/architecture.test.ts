@@ -99,7 +99,10 @@ function modules(folder: string): Module[] {
 
 /** The file an import means, relative to the root; undefined for packages and Node's own modules. */
 function targetOf({ from, specifier }: Import): string | undefined {
-  return specifier.startsWith('.') ? relative(ROOT, resolve(ROOT, dirname(from), specifier)) : undefined
+  if (!specifier.startsWith('.')) return undefined
+  const target = relative(ROOT, resolve(ROOT, dirname(from), specifier))
+  // The contract is declarations only; TypeScript wants it named as the module it declares.
+  return target === 'native/index.js' ? 'native/index.d.ts' : target
 }
 
 /** `src/net/wire.ts` → net, `src/index.ts` → index, `native/index.d.ts` → native, `conformance/case.ts` → conformance. */

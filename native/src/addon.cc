@@ -76,13 +76,15 @@ class Session {
   static void call(void* context, uint32_t records) {
     auto* self = static_cast<Session*>(context);
     Napi::HandleScope scope(self->env_);
-    auto count = Napi::Number::New(self->env_, records);
-    if (self->from_javascript_) {
-      self->on_turn_.Value().Call({count});
-    } else {
-      self->on_turn_.Value().MakeCallback(self->env_.Global(), {count});
-    }
-    if (!self->env_.IsExceptionPending()) return;
+    napi_env env = self->env_;
+    napi_value count = Napi::Number::New(env, records);
+    napi_value global = Napi::Env(env).Global();
+    napi_value function = self->on_turn_.Value();
+    // Plain N-API: in a worker that is being terminated no call succeeds, and the wrappers make that fatal.
+    napi_status status = self->from_javascript_
+                             ? napi_call_function(env, global, function, 1, &count, nullptr)
+                             : napi_make_callback(env, nullptr, global, function, 1, &count, nullptr);
+    if (status != napi_pending_exception || !self->env_.IsExceptionPending()) return;
     // The turn goes on. In a turn of the loop the error is uncaught; in close() it waits for the last record.
     Napi::Error error = self->env_.GetAndClearPendingException();
     if (!self->from_javascript_) {

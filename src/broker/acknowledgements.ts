@@ -1,5 +1,6 @@
 // The answers of one client that must wait for the store, and everything behind them: acknowledgements leave in the
 // order of the packets they answer, so one that need not wait stands behind one that must. Exists only while it must.
+import { PacketType } from '../mqtt/packet-type.ts'
 import type { Client } from './client.ts'
 
 /** What is done when its turn comes: write an answer, attach the session, finish the connection. */
@@ -20,7 +21,11 @@ export class Acknowledgements {
     client.context.journal.wait(client)
   }
 
+  /** PUBACKs that wait: their messages still count against our Receive Maximum. */
+  unansweredPublishes = 0
+
   add(type: number, packetId: number, reasonCode: number): void {
+    if (type === PacketType.Puback) this.unansweredPublishes++
     this.#held.push({ ticket: this.#ticket(), type, packetId, reasonCode, action: undefined })
   }
 
@@ -33,6 +38,7 @@ export class Acknowledgements {
     let done = 0
     while (done < this.#held.length && this.#held[done]!.ticket <= ticket) {
       const { type, packetId, reasonCode, action } = this.#held[done++]!
+      if (type === PacketType.Puback) this.unansweredPublishes--
       if (action !== undefined) action()
       else this.#client.writeAcknowledgement(type, packetId, reasonCode)
     }

@@ -5,7 +5,7 @@ import type { Properties } from '../mqtt/properties.ts'
 import type { QoS } from '../mqtt/qos.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
 import { topicNameProblem, topicProblemInBytes } from '../mqtt/topic.ts'
-import type { Connection } from '../net/connection.ts'
+import type { Connection, ConnectionReceiver } from '../net/connection.ts'
 import type { ReactorReceiver } from '../net/reactor.ts'
 import type { RecipientGroup } from '../net/recipient-group.ts'
 import type { DurableStore } from '../store/durable-store.ts'
@@ -19,7 +19,7 @@ import type { BrokerContext, Wire } from './context.ts'
 import type { Deadline } from './deadlines.ts'
 import { BrokerEvents } from './events.ts'
 import { forwardableProperties } from './forwardable-properties.ts'
-import type { Hooks } from './hooks.ts'
+import type { Hooks, Verdict } from './hooks.ts'
 import { Journal } from './journal.ts'
 import { Message } from './message.ts'
 import { Publication } from './publication.ts'
@@ -35,7 +35,7 @@ import { type Will, Wills } from './wills.ts'
 export interface BrokerReactor extends Wire {
   newGroup(connectionOf: (member: Subscription) => Connection): RecipientGroup<Subscription>
   resumeListener(listener: number): void
-  connections(): Connection[]
+  receivers(): ConnectionReceiver[]
 }
 
 export interface BrokerParts {
@@ -110,7 +110,7 @@ export class Broker implements ReactorReceiver {
       hooks,
       events,
       journal,
-      router: new Router(reactor, settings.maxTopicLevels),
+      router: new Router(reactor, settings.maxTopicLevels, () => context),
       retained: new RetainedStore({ settings, counters, throttled, journal, clock }),
       sessions: undefined as unknown as SessionRegistry,
       wills: new Wills(timers, clock, journal, (clientId, will) => this.#publishWill(clientId, will)),
@@ -127,17 +127,18 @@ export class Broker implements ReactorReceiver {
 
   // ── called by the reactor ────────────────────────────────────────────────────────────────────────────────────────
 
-  handleOpened(connection: Connection): void {
+  handleOpened(connection: Connection): Client {
     this.counters.connectionOpened()
     const client = new Client(this.#context, connection)
     if (this.#closing) client.end({ reason: 'the broker is closing' })
+    return client
   }
 
   handleTopic(id: number, name: string, nameOffset: number, nameLength: number): void {
     const problem =
       topicProblemInBytes(this.#reactor.inboxBytes, nameOffset, nameLength) ??
       topicNameProblem(name, this.settings.maxTopicLevels)
-    this.#context.router.nameTopic(id, new Topic(name, problem))
+    this.#context.router.nameTopic(id, new Topic(name, problem, true))
   }
 
   handleForgotten(id: number): void {
@@ -217,13 +218,15 @@ export class Broker implements ReactorReceiver {
    */
   async close(timeout: number): Promise<void> {
     this.#closing = true
-    for (const { receiver } of this.#reactor.connections()) {
-      if (receiver instanceof Client)
-        receiver.end({ reason: 'the broker is closing', reasonCode: ReasonCode.ServerShuttingDown })
-    }
+    const clients = this.#reactor.receivers().filter((receiver) => receiver instanceof Client)
+    // First all wills, then all ends: those who watch others see them go.
+    for (const client of clients) client.sendWillNow()
+    const { serverReference } = this.settings
+    const reasonCode = serverReference === '' ? ReasonCode.ServerShuttingDown : ReasonCode.UseAnotherServer
+    for (const client of clients) client.end({ reason: 'the broker is closing', reasonCode })
     await this.#context.journal.settle()
     const until = this.#parts.clock.now() + timeout
-    while (this.#reactor.connections().length > 0 && this.#parts.clock.now() < until) {
+    while (this.#reactor.receivers().length > 0 && this.#parts.clock.now() < until) {
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
     this.#timers.close()
@@ -263,6 +266,37 @@ export class Broker implements ReactorReceiver {
   }
 
   #publishWill(clientId: string, will: Will): void {
+    const verdict = this.#mayPublishWill(will)
+    if (verdict instanceof Promise) {
+      verdict.then(
+        (settled) => this.#publishWillIf(settled, clientId, will),
+        (error: unknown) => this.handleBug(error),
+      )
+    } else {
+      this.#publishWillIf(verdict, clientId, will)
+    }
+  }
+
+  /** A will is a PUBLISH of its client: the authorizer is asked when it is due. */
+  #mayPublishWill(will: Will): Verdict | Promise<Verdict> {
+    const { authorizePublish } = this.#parts.hooks
+    if (will.topic.startsWith('$SYS/')) return false
+    if (authorizePublish === undefined) return true
+    const { topic, qos, retain, payload, client } = will
+    return authorizePublish({ client, topic, qos, retain, payload: () => Buffer.from(payload) })
+  }
+
+  #publishWillIf(verdict: Verdict, clientId: string, will: Will): void {
+    if (verdict !== true) {
+      this.counters.notAuthorized++
+      this.#throttled.warn(
+        `will-refused:${clientId}`,
+        this.#parts.clock.now(),
+        { client: clientId, topic: will.topic },
+        'will refused',
+      )
+      return
+    }
     this.counters.willsPublished++
     const topic = this.#context.router.topic(will.topic)
     this.#publish(topic, will.payload, { ...will, clientId })

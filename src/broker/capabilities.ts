@@ -2,19 +2,21 @@
 import type { Properties } from '../mqtt/properties.ts'
 import type { BrokerSettings } from './settings.ts'
 
-/** Aliases a client may set on its connection. */
-export const TOPIC_ALIAS_MAXIMUM = 32
-
 export function announcedCapabilities(settings: BrokerSettings): Properties {
+  const { maxQos, maxTopicAlias } = settings
   return {
     receiveMaximum: receiveMaximum(settings),
-    topicAliasMaximum: TOPIC_ALIAS_MAXIMUM,
     maximumPacketSize: settings.maxPacketSize,
+    ...(maxTopicAlias === 0 ? {} : { topicAliasMaximum: maxTopicAlias }),
+    ...(maxQos === 2 ? {} : { maximumQos: maxQos }), // [MQTT-3.2.2-9]
     ...(settings.retainAvailable ? {} : { retainAvailable: false }), // [MQTT-3.2.2-14]
+    ...(settings.wildcardSubscriptions ? {} : { wildcardSubscriptionAvailable: false }),
+    ...(settings.subscriptionIdentifiers ? {} : { subscriptionIdentifiersAvailable: false }),
+    ...(settings.sharedSubscriptions ? {} : { sharedSubscriptionAvailable: false }),
   }
 }
 
-/** QoS 1 and 2 messages a client may have on their way to us; 0 in the settings = no limit of our own. */
+/** QoS 1 and 2 messages a client may have on their way to us. */
 export function receiveMaximum(settings: BrokerSettings): number {
-  return settings.maxInflightMessages === 0 ? 65535 : Math.min(settings.maxInflightMessages, 65535)
+  return Math.min(settings.maxInflightMessages, 65535)
 }

@@ -12,6 +12,7 @@ import type { WheelEntry } from '../timers/deadline-wheel.ts'
 import { Acknowledgements } from './acknowledgements.ts'
 import type { BrokerContext } from './context.ts'
 import type { Deadline } from './deadlines.ts'
+import type { EnhancedAuthentication } from './enhanced-authentication.ts'
 import { dispatch } from './handlers/dispatch.ts'
 import type { ClientIdentity } from './hooks.ts'
 import type { JournalWaiter } from './journal.ts'
@@ -69,6 +70,8 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
   aliases: Map<number, Topic> | undefined
   /** Largest packet it takes. */
   maximumPacketSize = 0xffffffff
+  /** The exchange of a client that named an Authentication Method. */
+  authentication: EnhancedAuthentication | undefined
   /** It wants Reason Strings and User Properties with errors [MQTT-3.1.2-29]. */
   problemInformation = true
   wheelNext: WheelEntry | undefined
@@ -84,7 +87,6 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
   constructor(context: BrokerContext, connection: Connection) {
     this.context = context
     this.connection = connection
-    connection.receiver = this
     context.timers.set(this, context.clock.now() + context.settings.connectTimeout)
   }
 
@@ -258,6 +260,11 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     else this.#hold().addAction(action)
   }
 
+  /** QoS 1 messages of the client whose PUBACK waits for the store. */
+  get unansweredPublishes(): number {
+    return this.#held?.unansweredPublishes ?? 0
+  }
+
   handleStored(ticket: number): void {
     if (this.#held?.release(ticket) === true) this.#held = undefined
   }
@@ -279,7 +286,8 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
       const { counters } = this.context
       if (error.reasonCode === ReasonCode.MalformedPacket) counters.malformedPackets++
       else counters.protocolErrors++
-      this.#warn(`fault:${error.reasonCode}`, error.message)
+      // Kinds of fault, not their numbers: an alias counted up is one kind.
+      this.#warn(error.message.replace(/\d+/g, '#'), error.message)
       this.end({ reason: error.message, reasonCode: error.reasonCode as ReasonCode })
       return
     }
@@ -299,6 +307,18 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
       'session taken over',
     )
     this.end({ reason: 'session taken over', reasonCode: ReasonCode.SessionTakenOver })
+  }
+
+  /**
+   * The broker is closing: the will is published while everyone is still there to see it, unless it has a delay that the
+   * store will remember.
+   */
+  sendWillNow(): void {
+    const { will, session } = this
+    if (will === undefined || session === undefined) return
+    if (will.delay > 0 && session.isPersistent && !this.context.journal.isVolatile) return
+    this.will = undefined
+    this.context.wills.connectionLost(this.clientId, will, 0)
   }
 
   /** Ends the connection from our side: says why where the protocol can, flushes, FIN, and waits for the peer's. */
@@ -356,8 +376,12 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
 
   /** MQTT 5: why we end it, as DISCONNECT or as the CONNACK that refuses [MQTT-4.13.1-1]. */
   #sayWhy(wasConnected: boolean, reasonCode: ReasonCode, reason: string): void {
-    const properties = this.problemInformation ? { reasonString: reason } : {}
-    const scratch = new Uint8Array(reason.length * 3 + 64)
+    const { serverReference } = this.context.settings
+    const properties = {
+      ...(this.problemInformation ? { reasonString: reason } : {}),
+      ...(reasonCode === ReasonCode.UseAnotherServer ? { serverReference } : {}), // [MQTT-3.14.2-2]
+    }
+    const scratch = new Uint8Array(reason.length * 3 + serverReference.length * 3 + 64)
     const end = wasConnected
       ? writeDisconnect(scratch, 0, { reasonCode, properties }, 5, this.maximumPacketSize)
       : writeConnack(scratch, 0, { sessionPresent: false, reasonCode, properties }, 5, this.maximumPacketSize)

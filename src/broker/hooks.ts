@@ -35,9 +35,31 @@ export interface SubscribeRequest {
 /** true, false (not authorized), or the MQTT 5 reason to refuse with. */
 export type Verdict = boolean | ReasonCode
 
+/** What a client must prove next, or how it ended. */
+export type AuthenticationStep =
+  | { readonly outcome: 'continue'; readonly data: Uint8Array }
+  | { readonly outcome: 'success'; readonly data?: Uint8Array }
+  | { readonly outcome: 'failure'; readonly reasonCode?: ReasonCode }
+
+/** One enhanced authentication under way (MQTT 5, section 4.12), SCRAM for example. */
+export interface AuthenticationExchange {
+  /** `data`: the client's Authentication Data; undefined when it sent none. */
+  step(data: Uint8Array | undefined): AuthenticationStep | Promise<AuthenticationStep>
+}
+
+export interface AuthenticationRequest extends ClientIdentity {
+  /** The Authentication Method the client named. */
+  readonly method: string
+}
+
 export interface Hooks {
   /** Asked for every CONNECT. Without it, anonymous clients are let in when `allow_anonymous` says so, others too. */
   authenticate?(request: AuthenticateRequest): Verdict | Promise<Verdict>
+  /**
+   * Begins an exchange for a CONNECT that names an Authentication Method, and for each re-authentication. Undefined: the
+   * method is not known (0x8C). Without the hook no method is.
+   */
+  beginAuthentication?(request: AuthenticationRequest): AuthenticationExchange | undefined
   /** Asked for every PUBLISH of a client, its Will included. */
   authorizePublish?(request: PublishRequest): Verdict | Promise<Verdict>
   /** Asked for every Topic Filter of a SUBSCRIBE. */

@@ -2,6 +2,7 @@
 // are a kept frame (native memory); this object counts who still needs them and gives the frame back when nobody does.
 import type { QoS } from '../mqtt/qos.ts'
 import type { KeptFrames } from '../net/kept-frames.ts'
+import type { SharedGroup } from './shared-subscriptions.ts'
 
 export class Message {
   readonly topic: string
@@ -70,8 +71,17 @@ export class Delivery {
   /** The RETAIN flag as this receiver sees it. */
   readonly retain: boolean
   readonly subscriptionIds: readonly number[] | undefined
+  /** The shared group it comes from: there it goes back if the client leaves without having acknowledged it. */
+  readonly group: SharedGroup | undefined
 
-  constructor(message: Message, qos: QoS, retain: boolean, subscriptionIds: readonly number[] | undefined) {
+  constructor(
+    message: Message,
+    qos: QoS,
+    retain: boolean,
+    subscriptionIds: readonly number[] | undefined,
+    group?: SharedGroup,
+  ) {
+    this.group = group
     this.message = message
     this.qos = qos
     this.retain = retain

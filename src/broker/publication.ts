@@ -5,12 +5,15 @@ import type { QoS } from '../mqtt/qos.ts'
 import { variableByteIntegerSize, writeVariableByteInteger } from '../mqtt/variable-byte-integer.ts'
 import type { Connection } from '../net/connection.ts'
 import type { KeptFrames } from '../net/kept-frames.ts'
-import { NO_MIDDLE, type Outbox } from '../net/outbox.ts'
+import type { AliasUse, Outbox } from '../net/outbox.ts'
+import { fitsOutbox, frameWithProperties } from './large-properties.ts'
 import { Message } from './message.ts'
 import type { Session } from './session.ts'
 import type { Topic } from './topic.ts'
 
 const NO_IDS: readonly number[] = []
+/** No properties: what 3.x receivers get between packet identifier and payload. */
+export const NO_BYTES = new Uint8Array(0)
 const EMPTY_PROPERTIES = new Uint8Array([0])
 
 export class Publication {
@@ -19,7 +22,7 @@ export class Publication {
   retain = false
   publisher: Session | undefined
   /** MQTT 5 properties to forward, encoded, without expiry, alias and subscription identifiers. */
-  properties: Uint8Array = NO_MIDDLE
+  properties: Uint8Array = NO_BYTES
   expiresAt = Number.POSITIVE_INFINITY
   payloadLength = 0
   /** Bytes of the Topic Name. */
@@ -30,6 +33,11 @@ export class Publication {
   bodyLength = 0
   payloadOffset = 0
   message: Message | undefined
+  /**
+   * Where the tail of a version 5 receiver's packet begins when the publisher's own property block can be passed on as it
+   * stands in the inbox; 0 when it cannot.
+   */
+  tail5 = 0
   #middle5: Uint8Array | undefined
   readonly #outbox: Outbox
   readonly #kept: KeptFrames
@@ -50,8 +58,9 @@ export class Publication {
     this.bodyLength = bodyLength
     this.payloadOffset = payloadOffset
     this.payloadLength = bodyOffset + bodyLength - payloadOffset
-    this.properties = NO_MIDDLE
+    this.properties = NO_BYTES
     this.expiresAt = Number.POSITIVE_INFINITY
+    this.tail5 = 0
     this.message = undefined
     this.#middle5 = undefined
   }
@@ -81,7 +90,7 @@ export class Publication {
       retain: this.retain,
       size: 2 + this.topicLength + this.payloadLength,
       payloadLength: this.payloadLength,
-      properties: this.properties.length === 0 ? NO_MIDDLE : this.properties.slice(),
+      properties: this.properties.length === 0 ? NO_BYTES : this.properties.slice(),
       expiresAt: this.expiresAt,
     })
     return this.message
@@ -111,20 +120,49 @@ export class Publication {
     packetId: number,
     subscriptionIds: readonly number[] | undefined,
   ): void {
-    const middle = version === 5 ? this.middle(subscriptionIds) : NO_MIDDLE
-    if (this.inInbox) {
-      this.#outbox.forward(connection, first, packetId, this.bodyOffset, this.bodyLength, this.payloadOffset, middle)
+    if (version !== 5) {
+      this.#write(connection, first, packetId, NO_BYTES, 'none')
+    } else if (this.tail5 !== 0 && this.inInbox && subscriptionIds === undefined) {
+      this.#outbox.forward(connection, first, packetId, this.bodyOffset, this.bodyLength, this.tail5, NO_BYTES)
     } else {
-      this.#outbox.forwardKept(connection, first, packetId, this.message!.handle, middle)
+      this.#write(connection, first, packetId, this.middle(subscriptionIds), 'none')
     }
+  }
+
+  /** Writes it with a Topic Alias: one the receiver `knows`, then without the topic, or one this packet sets. */
+  writeAliased(
+    connection: Connection,
+    first: number,
+    packetId: number,
+    subscriptionIds: readonly number[] | undefined,
+    alias: number,
+    knows: boolean,
+  ): void {
+    const middle = propertyBlock(this.properties, this.#expirySeconds(), subscriptionIds, alias)
+    this.#write(connection, first, packetId, middle, knows ? 'stands for the topic' : 'sets')
+  }
+
+  /** Bytes of the whole packet for a version 5 receiver. */
+  packetSize5(subscriptionIds: readonly number[] | undefined): number {
+    const middle =
+      this.tail5 !== 0 && subscriptionIds === undefined
+        ? this.payloadOffset - this.tail5
+        : this.middle(subscriptionIds).length
+    const remaining = 2 + this.topicLength + (this.qos === 0 ? 0 : 2) + middle + this.payloadLength
+    return 1 + variableByteIntegerSize(remaining) + remaining
   }
 
   /** Writes it as QoS 0 to every member of a native group, in the plain variant of `version`. */
   writeToGroup(group: number, version: number, exceptSlot: number): void {
-    const middle = version === 5 ? this.middle(undefined) : NO_MIDDLE
-    if (this.inInbox) {
-      const { bodyOffset, bodyLength, payloadOffset } = this
-      this.#outbox.multicast(group, 0x30, bodyOffset, bodyLength, payloadOffset, middle, exceptSlot)
+    const passes = version === 5 && this.tail5 !== 0 && this.inInbox
+    const middle = version === 5 && !passes ? this.middle(undefined) : NO_BYTES
+    if (!fitsOutbox(this.#outbox, middle)) {
+      const handle = frameWithProperties(this.#kept, this.keep(), middle)
+      this.#outbox.multicastKept(group, 0x30, handle, NO_BYTES, exceptSlot)
+      this.#kept.release(handle)
+    } else if (this.inInbox) {
+      const tail = passes ? this.tail5 : this.payloadOffset
+      this.#outbox.multicast(group, 0x30, this.bodyOffset, this.bodyLength, tail, middle, exceptSlot)
     } else {
       this.#outbox.multicastKept(group, 0x30, this.message!.handle, middle, exceptSlot)
     }
@@ -132,9 +170,11 @@ export class Publication {
 
   /** Writes it to `count` connections: (slot, generation, packet identifier) each. Only from the inbox. */
   writeToList(version: number, first: number, recipients: Int32Array, count: number): void {
-    const middle = version === 5 ? this.middle(undefined) : NO_MIDDLE
-    const { bodyOffset, bodyLength, payloadOffset } = this
-    this.#outbox.forwardList(first, bodyOffset, bodyLength, payloadOffset, middle, recipients, count)
+    const passes = version === 5 && this.tail5 !== 0
+    const middle = version === 5 && !passes ? this.middle(undefined) : NO_BYTES
+    const { bodyOffset, bodyLength } = this
+    const tail = passes ? this.tail5 : this.payloadOffset
+    this.#outbox.forwardList(first, bodyOffset, bodyLength, tail, middle, recipients, count)
   }
 
   /** The property block a version 5 receiver gets; the one without subscription identifiers is encoded once. */
@@ -149,6 +189,24 @@ export class Publication {
     return this.#middle5
   }
 
+  /** Whether it may be written as a list: its properties fit a command. */
+  get isListable(): boolean {
+    return this.inInbox && this.properties.length < this.#outbox.bytes.length - 16
+  }
+
+  #write(connection: Connection, first: number, packetId: number, middle: Uint8Array, alias: AliasUse): void {
+    if (!fitsOutbox(this.#outbox, middle)) {
+      const handle = frameWithProperties(this.#kept, this.keep(), middle)
+      this.#outbox.forwardKept(connection, first, packetId, handle, NO_BYTES, alias)
+      this.#kept.release(handle)
+    } else if (this.inInbox) {
+      const { bodyOffset, bodyLength, payloadOffset } = this
+      this.#outbox.forward(connection, first, packetId, bodyOffset, bodyLength, payloadOffset, middle, alias)
+    } else {
+      this.#outbox.forwardKept(connection, first, packetId, this.message!.handle, middle, alias)
+    }
+  }
+
   #expirySeconds(): number {
     return secondsLeft(this.expiresAt, this.#now())
   }
@@ -161,16 +219,17 @@ export function secondsLeft(expiresAt: number, now: number): number {
 
 /**
  * Encodes the properties of an outgoing MQTT 5 PUBLISH: length, Message Expiry Interval as what is left of it
- * [MQTT-3.3.2-6], the forwarded properties in their order [MQTT-3.3.2-18], Subscription Identifiers [MQTT-3.3.4-3].
+ * [MQTT-3.3.2-6], the forwarded properties in their order [MQTT-3.3.2-18], a Topic Alias unless `alias` is 0, Subscription Identifiers [MQTT-3.3.4-3].
  */
 export function propertyBlock(
   forwarded: Uint8Array,
   expirySeconds: number,
   subscriptionIds: readonly number[] | undefined,
+  alias = 0,
 ): Uint8Array {
   const expires = expirySeconds !== Number.POSITIVE_INFINITY
   const ids = subscriptionIds ?? NO_IDS
-  let length = forwarded.length + (expires ? 5 : 0)
+  let length = forwarded.length + (expires ? 5 : 0) + (alias === 0 ? 0 : 3)
   for (const id of ids) length += 1 + variableByteIntegerSize(id)
   const block = new Uint8Array(variableByteIntegerSize(length) + length)
   let at = writeVariableByteInteger(block, 0, length)
@@ -181,6 +240,12 @@ export function propertyBlock(
   }
   block.set(forwarded, at)
   at += forwarded.length
+  if (alias !== 0) {
+    block[at] = PropertyId.TopicAlias
+    block[at + 1] = alias >> 8
+    block[at + 2] = alias
+    at += 3
+  }
   for (const id of ids) {
     block[at] = PropertyId.SubscriptionIdentifier
     at = writeVariableByteInteger(block, at + 1, id)

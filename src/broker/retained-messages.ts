@@ -22,8 +22,6 @@ class RetainedNode<M> {
   next: RetainedNode<M> | undefined = undefined
   childCount = 0
   index: Map<string, RetainedNode<M>> | undefined = undefined
-  /** In the trie. A node taken out never comes back. */
-  alive = true
 
   constructor(parent: RetainedNode<M> | undefined, level: string) {
     this.parent = parent
@@ -60,7 +58,7 @@ export class RetainedMessages<M> {
     return previous
   }
 
-  /** Takes the topic's message out and returns it, with the nodes only it needed [MQTT-3.3.1-6]. */
+  /** Takes the topic's message out and returns it, with the nodes only it needed: [MQTT-3.3.1-10] (MQTT 5: [MQTT-3.3.1-6]). */
   delete(topicName: string): M | undefined {
     let node = this.#find(topicName)
     if (node === undefined || node.message === undefined) return undefined
@@ -129,7 +127,7 @@ export class RetainedCursor<M> {
     while (this.#node !== undefined && messages.length < limit && steps-- > 0) {
       const node = this.#node
       const hidden = this.#isHidden(node)
-      if (!hidden && node.alive && node.message !== undefined && this.#matches()) messages.push(node.message)
+      if (!hidden && node.message !== undefined && this.#matches()) messages.push(node.message)
       this.#node = (hidden ? undefined : this.#descend(node)) ?? this.#goOn(node)
     }
     return messages
@@ -191,13 +189,15 @@ function addChild<M>(parent: RetainedNode<M>, level: string): RetainedNode<M> {
   return child
 }
 
-/** Takes a node out of its parent's list. Its own `next` stays: a cursor may stand on it. */
+/**
+ * Takes a node, which has neither message nor children, out of its parent's list; it never comes back. Its own `next`
+ * stays, for a cursor may stand on it; `previous` would lead to newer nodes, and keep all that ever came there.
+ */
 function removeChild<M>(parent: RetainedNode<M>, child: RetainedNode<M>): void {
   if (child.previous === undefined) parent.firstChild = child.next
   else child.previous.next = child.next
   if (child.next !== undefined) child.next.previous = child.previous
   child.previous = undefined
-  child.alive = false
   parent.childCount--
   parent.index?.delete(child.level)
   if (parent.childCount <= INDEXED / 2) parent.index = undefined

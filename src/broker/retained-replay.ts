@@ -27,17 +27,20 @@ export class RetainedReplay {
     this.#subscriptionIds = subscriptionIds
   }
 
-  /** The next one, held for the caller; undefined when all were found. */
+  /** Whether all were found. */
+  get done(): boolean {
+    return this.#cursor.done
+  }
+
+  /** The next one, held for the caller. Undefined: none in the few nodes looked at now; `done` says whether to go on. */
   next(): Delivery | undefined {
-    for (;;) {
-      const [message] = this.#cursor.next(1)
-      if (message === undefined) return undefined
-      if (message.expiresAt <= this.#clock.now()) {
-        this.#store.expire(message)
-        continue
-      }
-      const qos = Math.min(message.qos, this.#qos) as QoS
-      return new Delivery(message.hold(), qos, true, this.#subscriptionIds) // RETAIN 1 [MQTT-3.3.1-8]
+    const [message] = this.#cursor.next(1)
+    if (message === undefined) return undefined
+    if (message.expiresAt <= this.#clock.now()) {
+      this.#store.expire(message)
+      return undefined
     }
+    const qos = Math.min(message.qos, this.#qos) as QoS
+    return new Delivery(message.hold(), qos, true, this.#subscriptionIds) // RETAIN 1 [MQTT-3.3.1-8]
   }
 }

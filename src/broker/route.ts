@@ -49,6 +49,8 @@ function merge(a: Target, b: Target): Target {
     session: a.session,
     qos: Math.max(a.qos, b.qos) as QoS, // [MQTT-3.3.4-2]
     noLocal: a.noLocal && b.noLocal,
+    isPlain: a.isPlain && b.isPlain,
+    group: undefined,
     retainAsPublished: a.retainAsPublished || b.retainAsPublished,
     subscriptionIds:
       a.subscriptionIds === undefined ? b.subscriptionIds : [...a.subscriptionIds, ...(b.subscriptionIds ?? [])], // [MQTT-3.3.4-4]

@@ -1,6 +1,7 @@
 // Who gets a message. Owns the subscription trie and the topics the reactor named; finds a topic's route, keeps it
 // exact, and hands each publication to the sessions behind it. Knows no sockets and no acknowledgements.
 import { matches, parseSharedFilter } from '../mqtt/topic.ts'
+import type { BrokerContext } from './context.ts'
 import type { Publication } from './publication.ts'
 import { type GroupSource, Recipients } from './recipients.ts'
 import { Route } from './route.ts'
@@ -13,14 +14,20 @@ import { type FilterNode, TopicTrie } from './topic-trie.ts'
 export class Router {
   readonly trie = new TopicTrie<Recipients>()
   subscriptionCount = 0
+  /** Changes with every subscription that comes or goes. */
+  #memberships = 0
   sharedSubscriptionCount = 0
   readonly #topics: (Topic | undefined)[] = []
   readonly #groups: GroupSource
+  readonly #context: () => BrokerContext
   readonly #maxLevels: number
-  #recipientList = new Int32Array(3 * 256)
+  readonly #list3 = new RecipientList()
+  readonly #list5 = new RecipientList()
   readonly #matched: FilterNode<Recipients>[] = []
 
-  constructor(groups: GroupSource, maxLevels: number) {
+  /** `context` is asked for late: the router is one of its parts. */
+  constructor(groups: GroupSource, maxLevels: number, context: () => BrokerContext) {
+    this.#context = context
     this.#groups = groups
     this.#maxLevels = maxLevels
   }
@@ -46,6 +53,7 @@ export class Router {
   /** A new subscription of a session; `$share/…` joins that group. */
   subscribe(session: Session, filter: string, options: SubscriptionOptions): Subscription | SharedSubscription {
     this.subscriptionCount++
+    this.#memberships++
     const shared = parseSharedFilter(filter)
     if (shared !== undefined) return this.#subscribeShared(session, shared.group, shared.filter, options)
     const recipients = this.#recipientsOf(filter)
@@ -62,6 +70,7 @@ export class Router {
 
   unsubscribe(subscription: Subscription | SharedSubscription): void {
     this.subscriptionCount--
+    this.#memberships++
     if (subscription instanceof Subscription) {
       subscription.recipients.leave(subscription)
       this.#dropIfEmpty(subscription.recipients)
@@ -83,7 +92,7 @@ export class Router {
     recipients.shared ??= new Map()
     let group = recipients.shared.get(name)
     if (group === undefined) {
-      group = new SharedGroup(name, recipients)
+      group = new SharedGroup(this.#context(), name, recipients)
       recipients.shared.set(name, group)
     }
     const member = new SharedSubscription(session, group, options)
@@ -107,9 +116,15 @@ export class Router {
 
   /** Hands a publication to every session with a matching subscription. Returns whether there was any. */
   publish(publication: Publication): boolean {
-    const route = this.#route(publication.topic)
+    const { topic } = publication
+    if (topic.singleAt === this.#memberships) {
+      topic.single!.session.deliver(publication, topic.single!)
+      return true
+    }
+    const route = this.#route(topic)
     const lists = route.recipients
     if (lists.length === 0) return false
+    if (lists.length === 1) this.#noteSingle(topic, lists[0]!)
     const overlap = lists.length === 1 ? undefined : route.overlap()
     if (overlap !== undefined) {
       this.#deliverTo(overlap, publication)
@@ -123,35 +138,35 @@ export class Router {
     return true
   }
 
-  /** QoS 1 and 2, and merged overlaps: each target by itself, those alike written as one list. */
+  /** QoS 1 and 2, and merged overlaps: each target by itself, those alike written as one list a version. */
   #deliverTo(targets: readonly Target[], publication: Publication): void {
-    const listable = publication.inInbox && publication.qos > 0 && targets.length >= 4
-    let listed = 0
+    const { qos } = publication
+    const listable = publication.isListable && qos > 0 && targets.length >= 4
+    const list3 = this.#list3
+    const list5 = this.#list5
+    list3.count = 0
+    list5.count = 0
     for (let i = 0; i < targets.length; i++) {
       const target = targets[i]!
       const { session } = target
-      if (listable && target.qos >= publication.qos && session.version !== 5) {
+      if (listable && target.qos >= qos && target.isPlain) {
         const packetId = session.takePacketId(publication)
         if (packetId !== 0) {
-          if (listed * 3 === this.#recipientList.length) this.#growList()
-          const list = this.#recipientList
-          const connection = session.connection!
-          list[listed * 3] = connection.slot
-          list[listed * 3 + 1] = connection.generation
-          list[listed * 3 + 2] = packetId
-          listed++
+          ;(session.version === 5 ? list5 : list3).add(session.connection!, packetId)
           continue
         }
       }
       session.deliver(publication, target)
     }
-    if (listed > 0) publication.writeToList(3, 0x30 | (publication.qos << 1), this.#recipientList, listed)
+    const first = 0x30 | (qos << 1)
+    if (list3.count > 0) publication.writeToList(3, first, list3.words, list3.count)
+    if (list5.count > 0) publication.writeToList(5, first, list5.words, list5.count)
   }
 
-  #growList(): void {
-    const larger = new Int32Array(this.#recipientList.length * 2)
-    larger.set(this.#recipientList)
-    this.#recipientList = larger
+  #noteSingle(topic: Topic, list: Recipients): void {
+    if (list.members.length !== 1 || list.shared !== undefined) return
+    topic.single = list.members[0]
+    topic.singleAt = this.#memberships
   }
 
   #route(topic: Topic): Route {
@@ -177,5 +192,26 @@ export class Router {
     )
     topic.route = route
     return route
+  }
+}
+
+/** (slot, generation, packet identifier) of each receiver of one variant of a message, written as one command. */
+class RecipientList {
+  words = new Int32Array(3 * 64)
+  count = 0
+
+  add(to: { readonly slot: number; readonly generation: number }, packetId: number): void {
+    const at = this.count * 3
+    if (at === this.words.length) this.#grow()
+    this.words[at] = to.slot
+    this.words[at + 1] = to.generation
+    this.words[at + 2] = packetId
+    this.count++
+  }
+
+  #grow(): void {
+    const larger = new Int32Array(this.words.length * 2)
+    larger.set(this.words)
+    this.words = larger
   }
 }

@@ -2,19 +2,24 @@
 // their way from it. Outlives its client when its expiry says so. Decides for each message: send now, queue, or drop.
 // Holds references on the messages it keeps; `end()` gives all of them back. Idle sessions own no tables.
 import type { QoS } from '../mqtt/qos.ts'
+import { variableByteIntegerSize } from '../mqtt/variable-byte-integer.ts'
 import type { Connection } from '../net/connection.ts'
-import { NO_MIDDLE } from '../net/outbox.ts'
 import { InboundQos2 } from '../qos/inbound-qos2.ts'
 import { MessageQueue } from '../qos/message-queue.ts'
 import { type Acknowledged, OutboundInflight, UNKNOWN_ID, WRONG_STATE } from '../qos/outbound-inflight.ts'
 import type { BrokerContext } from './context.ts'
-import { Delivery } from './message.ts'
-import { type Publication, propertyBlock, secondsLeft } from './publication.ts'
+import { fitsOutbox, frameWithProperties } from './large-properties.ts'
+import { Delivery, type Message } from './message.ts'
+import { NO_BYTES, type Publication, propertyBlock, secondsLeft } from './publication.ts'
 import type { RetainedReplay } from './retained-replay.ts'
-import type { SharedSubscription } from './shared-subscriptions.ts'
+import { type SharedGroup, SharedSubscription } from './shared-subscriptions.ts'
 import { Subscription, type SubscriptionOptions, type Target } from './subscription.ts'
 
 const PUBREL = 0x62
+/** No Maximum Packet Size. */
+const UNLIMITED = 0xffffffff
+/** Steps of a retained walk that may find nothing before others have their turn. */
+const REPLAY_SLICE = 256
 
 export interface SessionOwner {
   /** A connection from `byAddress` has the same Client Identifier. */
@@ -22,31 +27,39 @@ export interface SessionOwner {
 }
 
 export class Session {
-  readonly clientId: string
-  version: 3 | 4 | 5
-  /** Seconds it outlives its connection; 0 = not at all, Infinity = for ever. */
-  expiryInterval = 0
+  // In the order of use per message: the first ones share a cache line, and a session that only receives touches no more.
   /** Present while the client is connected. */
   connection: Connection | undefined
+  version: 3 | 4 | 5
+  queue: MessageQueue<Delivery> | undefined
+  /** What a resumed session still has to send again, in order. */
+  #resend: { packetId: number; state: 'published' | 'released'; delivery: Delivery | undefined }[] | undefined
+  /** Sent or being resent on this connection and not acknowledged: what counts against receiveMaximum. */
+  #outstanding = 0
+  /** In-flight messages the client takes at a time: our window, or its Receive Maximum if that is smaller. */
+  receiveMaximum: number
+  inflight: OutboundInflight<Delivery> | undefined
+  readonly #context: BrokerContext
+  /** Seconds it outlives its connection; 0 = not at all, Infinity = for ever. */
+  expiryInterval = 0
+  readonly clientId: string
   /** Its client, while connected. */
   owner: SessionOwner | undefined
   /** A bridge by its protocol level: gets nothing back that it sent, and sees RETAIN as published. */
   isBridge = false
   /** By Topic Filter as subscribed, `$share/…` included. */
   subscriptions: Map<string, Subscription | SharedSubscription> | undefined
+  /** A shared group it is a member of has messages waiting. */
+  hasSharedBacklog = false
   inbound: InboundQos2 | undefined
-  inflight: OutboundInflight<Delivery> | undefined
-  queue: MessageQueue<Delivery> | undefined
   replays: RetainedReplay[] | undefined
-  /** In-flight messages the client takes at a time: our window, or its Receive Maximum if that is smaller. */
-  receiveMaximum: number
-  /** Largest packet the client takes. */
-  maximumPacketSize = 0xffffffff
-  readonly #context: BrokerContext
-  /** Sent or being resent on this connection and not acknowledged: what counts against receiveMaximum. */
-  #outstanding = 0
-  /** What a resumed session still has to send again, in order. */
-  #resend: { packetId: number; state: 'published' | 'released'; delivery: Delivery | undefined }[] | undefined
+  /** Largest packet the client takes [MQTT-3.1.2-24]. */
+  maximumPacketSize = UNLIMITED
+  /** Topic aliases it takes on this connection. */
+  topicAliasMaximum = 0
+  /** Those the broker has set on it. */
+  #aliases: Map<string, number> | undefined
+  #isPumpDue = false
 
   constructor(context: BrokerContext, clientId: string, version: 3 | 4 | 5) {
     this.#context = context
@@ -68,16 +81,17 @@ export class Session {
     const { connection } = this
     if (qos === 0) {
       if (connection !== undefined) {
-        publication.writeTo(connection, this.version, retain ? 0x31 : 0x30, 0, target.subscriptionIds)
+        this.#send(connection, publication, retain ? 0x31 : 0x30, 0, target.subscriptionIds)
       } else if (this.#context.settings.queueQos0Messages) {
         this.#enqueue(publication, 0, retain, target.subscriptionIds)
       }
       return
     }
     if (connection !== undefined && this.#maySend(connection)) {
-      const packetId = this.#take(publication, qos, retain, target.subscriptionIds)
+      if (this.#isTooLarge(publication, target.subscriptionIds)) return
+      const packetId = this.#take(publication, qos, retain, target)
       const first = 0x30 | (qos << 1) | (retain ? 1 : 0)
-      publication.writeTo(connection, this.version, first, packetId, target.subscriptionIds)
+      this.#send(connection, publication, first, packetId, target.subscriptionIds)
       return
     }
     this.#enqueue(publication, qos, retain, target.subscriptionIds)
@@ -89,7 +103,7 @@ export class Session {
    */
   takePacketId(publication: Publication): number {
     const { connection } = this
-    if (connection === undefined || !this.#maySend(connection)) return 0
+    if (connection === undefined || !this.#maySend(connection) || this.maximumPacketSize !== UNLIMITED) return 0
     return this.#take(publication, publication.qos, false, undefined)
   }
 
@@ -118,25 +132,27 @@ export class Session {
     const { connection } = this
     if (connection === undefined) return
     let room = this.#context.settings.outputHighWater - this.#context.queuedBytes(connection)
+    if (room <= 0) return // full, so the reactor owes `drained`
     room = this.#pumpResend(connection, room)
-    if (this.#resend !== undefined) return
-    while (this.replays !== undefined && room > 0 && this.#outstanding < this.receiveMaximum) {
-      const delivery = this.replays[0]!.next()
-      if (delivery === undefined) {
-        this.replays.shift()
-        if (this.replays.length === 0) this.replays = undefined
-        continue
-      }
-      room -= this.#sendDelivery(connection, delivery)
+    if (this.#resend === undefined) {
+      room = this.#pumpReplays(connection, room)
+      room = this.#pumpQueue(connection, room)
     }
-    const { queue } = this
-    if (queue === undefined) return
-    while (room > 0 && queue.size > 0 && this.#outstanding < this.receiveMaximum) {
-      const delivery = queue.shift()!
-      this.#unqueued(delivery)
-      room -= this.#sendDelivery(connection, delivery)
-    }
-    if (queue.size === 0) this.queue = undefined
+    if (room <= 0) this.#pumpSoon()
+    else if (this.hasSharedBacklog && this.hasFreeWindow) this.#serveGroups()
+  }
+
+  /**
+   * What was written counts as waiting here, but the socket may take it all at once, and then nobody owes `drained`: looked
+   * at again when the commands have been carried out.
+   */
+  #pumpSoon(): void {
+    if (this.#isPumpDue) return
+    this.#isPumpDue = true
+    setImmediate(() => {
+      this.#isPumpDue = false
+      this.pump()
+    })
   }
 
   /** A client takes the session over: everything unacknowledged is sent again, in order, with DUP [MQTT-4.4.0-1]. */
@@ -145,7 +161,9 @@ export class Session {
     this.receiveMaximum = receiveMaximum
     this.#outstanding = 0
     this.#resend = undefined
+    this.#aliases = undefined
     this.#eachSubscription((subscription) => subscription.recipients.online(subscription))
+    this.hasSharedBacklog = this.#groups().some((group) => group.backlog > 0)
     if (this.inflight !== undefined && this.inflight.count > 0) {
       this.#resend = []
       for (const { packetId, state, message } of this.inflight.unacknowledged()) {
@@ -161,6 +179,26 @@ export class Session {
     this.connection = undefined
     this.#resend = undefined
     this.replays = undefined
+    this.hasSharedBacklog = false
+    this.#returnShared()
+  }
+
+  /**
+   * QoS 1 messages of shared groups that were not acknowledged go back to their group [MQTT-4.8.2-4]; QoS 2 stays with the
+   * session, and dies with it [MQTT-4.8.2-5].
+   */
+  #returnShared(): void {
+    const { inflight } = this
+    if (inflight === undefined) return
+    const groups = new Set<SharedGroup>()
+    for (const { packetId, qos, message: delivery } of inflight.unacknowledged()) {
+      if (qos !== 1 || delivery?.group === undefined) continue
+      inflight.puback(packetId)
+      if (this.isPersistent) this.#context.journal.acknowledged(this.clientId, packetId)
+      delivery.group.takeBack(delivery.message)
+      groups.add(delivery.group)
+    }
+    for (const group of groups) group.drain()
   }
 
   /** Everything it holds is given back; the object is dead. */
@@ -215,6 +253,19 @@ export class Session {
     return true
   }
 
+  /** Hands over a message that waited in a shared group, which gives its reference away. */
+  deliverShared(message: Message, member: SharedSubscription): void {
+    const qos = Math.min(member.qos, message.qos) as QoS
+    const retain = member.retainAsPublished && message.retain
+    this.#sendDelivery(this.connection!, new Delivery(message, qos, retain, member.subscriptionIds, member.group))
+  }
+
+  /** Whether its output is full. */
+  get isCongested(): boolean {
+    const { connection } = this
+    return connection === undefined || this.#context.queuedBytes(connection) >= this.#context.settings.outputHighWater
+  }
+
   /** Whether a QoS 1 or 2 message handed over now would be sent now. */
   get hasFreeWindow(): boolean {
     return this.connection !== undefined && this.#maySend(this.connection)
@@ -250,6 +301,40 @@ export class Session {
     }
   }
 
+  #send(
+    connection: Connection,
+    publication: Publication,
+    first: number,
+    packetId: number,
+    ids: readonly number[] | undefined,
+  ): void {
+    if (this.topicAliasMaximum === 0 || !publication.topic.isFrequent) {
+      publication.writeTo(connection, this.version, first, packetId, ids)
+      return
+    }
+    const { name } = publication.topic
+    const known = this.#aliases?.get(name)
+    if (known !== undefined) {
+      publication.writeAliased(connection, first, packetId, ids, known, true)
+    } else if ((this.#aliases?.size ?? 0) >= this.topicAliasMaximum || this.#isTooLarge(publication, ids)) {
+      publication.writeTo(connection, this.version, first, packetId, ids)
+    } else {
+      this.#aliases ??= new Map()
+      this.#aliases.set(name, this.#aliases.size + 1)
+      publication.writeAliased(connection, first, packetId, ids, this.#aliases.size, false)
+    }
+  }
+
+  /** Over its Maximum Packet Size: dropped as if it had been sent [MQTT-3.1.2-25]. */
+  #isTooLarge(publication: Publication, ids: readonly number[] | undefined): boolean {
+    if (this.maximumPacketSize === UNLIMITED) return false
+    const aliased = this.topicAliasMaximum > 0 ? 3 : 0
+    if (publication.packetSize5(ids) + aliased <= this.maximumPacketSize) return false
+    this.#context.counters.droppedTooLarge++
+    this.#context.dropped(this.clientId, 'larger than its Maximum Packet Size')
+    return true
+  }
+
   #eachSubscription(visit: (subscription: Subscription) => void): void {
     if (this.subscriptions === undefined) return
     for (const each of this.subscriptions.values()) if (each instanceof Subscription) visit(each)
@@ -264,15 +349,18 @@ export class Session {
     )
   }
 
-  #take(publication: Publication, qos: QoS, retain: boolean, ids: readonly number[] | undefined): number {
+  #take(publication: Publication, qos: QoS, retain: boolean, target: Target | undefined): number {
     this.inflight ??= new OutboundInflight<Delivery>()
-    // What ends with its connection can never be resent, so it keeps nothing, unless retry is on.
-    const keeps = this.expiryInterval > 0 || this.#context.settings.retryInterval > 0
-    const delivery = keeps ? new Delivery(publication.keep().hold(), qos, retain, ids) : undefined
-    const now = this.#context.settings.retryInterval > 0 ? this.#context.clock.now() : undefined
+    const { settings, clock, journal } = this.#context
+    const group = target?.group
+    // What ends with its connection can never be sent again and keeps nothing, unless retry is on or a group wants it back.
+    const keeps = this.expiryInterval > 0 || settings.retryInterval > 0 || group !== undefined
+    const delivery = keeps
+      ? new Delivery(publication.keep().hold(), qos, retain, target?.subscriptionIds, group)
+      : undefined
     this.#outstanding++
-    const packetId = this.inflight.take(qos as 1 | 2, delivery, now)
-    if (this.isPersistent) this.#context.journal.sent(this.clientId, packetId, delivery!)
+    const packetId = this.inflight.take(qos as 1 | 2, delivery, settings.retryInterval > 0 ? clock.now() : undefined)
+    if (this.isPersistent) journal.sent(this.clientId, packetId, delivery!)
     return packetId
   }
 
@@ -281,7 +369,9 @@ export class Session {
     if (outcome !== undefined) outcome.message.release()
     if (this.isPersistent) this.#context.journal.acknowledged(this.clientId, packetId)
     this.#outstanding--
-    if (this.queue !== undefined || this.replays !== undefined || this.#resend !== undefined) this.pump()
+    if (this.queue !== undefined || this.replays !== undefined || this.#resend !== undefined || this.hasSharedBacklog) {
+      this.pump()
+    }
     return true
   }
 
@@ -307,6 +397,50 @@ export class Session {
     this.#context.counters.bytesQueued -= delivery.message.size
   }
 
+  #pumpQueue(connection: Connection, room: number): number {
+    const { queue } = this
+    if (queue === undefined) return room
+    let left = room
+    while (left > 0 && queue.size > 0 && this.#outstanding < this.receiveMaximum) {
+      const delivery = queue.shift()!
+      this.#unqueued(delivery)
+      left -= this.#sendDelivery(connection, delivery)
+    }
+    if (queue.size === 0) this.queue = undefined
+    return left
+  }
+
+  /** Lets the groups it is a member of hand out what waits: to this session, or to whoever is next. */
+  #serveGroups(): void {
+    this.hasSharedBacklog = false
+    for (const group of this.#groups()) group.drain()
+  }
+
+  #groups(): SharedGroup[] {
+    if (this.subscriptions === undefined) return []
+    return [...this.subscriptions.values()].flatMap((each) => (each instanceof SharedSubscription ? [each.group] : []))
+  }
+
+  /** Retained messages, as many as fit now. A walk that finds little is cut into slices, so that others have their turn. */
+  #pumpReplays(connection: Connection, room: number): number {
+    let left = room
+    let fruitless = 0
+    while (this.replays !== undefined && left > 0 && this.#outstanding < this.receiveMaximum) {
+      const replay = this.replays[0]!
+      const delivery = replay.next()
+      if (delivery !== undefined) {
+        left -= this.#sendDelivery(connection, delivery)
+      } else if (replay.done) {
+        this.replays.shift()
+        if (this.replays.length === 0) this.replays = undefined
+      } else if (++fruitless === REPLAY_SLICE) {
+        this.#pumpSoon()
+        break
+      }
+    }
+    return left
+  }
+
   #pumpResend(connection: Connection, room: number): number {
     const pending = this.#resend
     if (pending === undefined) return room
@@ -330,8 +464,7 @@ export class Session {
   /** Sends a delivery that was waiting; returns its bytes. The delivery's reference is kept or given back here. */
   #sendDelivery(connection: Connection, delivery: Delivery): number {
     const { message, qos } = delivery
-    if (message.expiresAt <= this.#context.clock.now()) {
-      this.#context.counters.droppedExpired++ // [MQTT-3.3.2-5]
+    if (!this.#isDeliverable(delivery)) {
       if (this.isPersistent) this.#context.journal.queuedDropped(this.clientId, delivery)
       message.release()
       return 0
@@ -348,18 +481,51 @@ export class Session {
     return bytes
   }
 
+  /** Not expired while it waited [MQTT-3.3.2-5], and not larger than the client takes [MQTT-3.1.2-25]. */
+  #isDeliverable(delivery: Delivery): boolean {
+    const { counters, clock } = this.#context
+    if (delivery.message.expiresAt <= clock.now()) {
+      counters.droppedExpired++
+      return false
+    }
+    if (
+      this.maximumPacketSize === UNLIMITED ||
+      packetSize(delivery, this.#middle(delivery)) <= this.maximumPacketSize
+    ) {
+      return true
+    }
+    counters.droppedTooLarge++
+    this.#context.dropped(this.clientId, 'larger than its Maximum Packet Size')
+    return false
+  }
+
+  #middle(delivery: Delivery): Uint8Array {
+    if (this.version !== 5) return NO_BYTES
+    const { message, subscriptionIds } = delivery
+    return propertyBlock(message.properties, secondsLeft(message.expiresAt, this.#context.clock.now()), subscriptionIds)
+  }
+
   #write(connection: Connection, delivery: Delivery, packetId: number, dup: boolean): number {
-    const { message, qos, retain, subscriptionIds } = delivery
-    const middle =
-      this.version === 5
-        ? propertyBlock(message.properties, secondsLeft(message.expiresAt, this.#context.clock.now()), subscriptionIds)
-        : NO_MIDDLE
+    const { message, qos, retain } = delivery
+    const { outbox, kept } = this.#context
+    const middle = this.#middle(delivery)
     const first = 0x30 | (dup ? 8 : 0) | (qos << 1) | (retain ? 1 : 0) // DUP [MQTT-3.3.1-1]
-    this.#context.outbox.forwardKept(connection, first, packetId, message.handle, middle)
-    return message.size + middle.length + 7
+    if (fitsOutbox(outbox, middle)) {
+      outbox.forwardKept(connection, first, packetId, message.handle, middle)
+    } else {
+      const handle = frameWithProperties(kept, message, middle)
+      outbox.forwardKept(connection, first, packetId, handle, NO_BYTES)
+      kept.release(handle)
+    }
+    return packetSize(delivery, middle)
   }
 
   #sendPubrel(connection: Connection, packetId: number): void {
     this.#context.outbox.sendShort(connection, PUBREL | 0x0200 | ((packetId >> 8) << 16) | ((packetId & 255) << 24), 4)
   }
+}
+
+function packetSize(delivery: Delivery, middle: Uint8Array): number {
+  const remaining = delivery.message.size + (delivery.qos === 0 ? 0 : 2) + middle.length
+  return 1 + variableByteIntegerSize(remaining) + remaining
 }

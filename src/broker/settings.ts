@@ -1,6 +1,8 @@
 // What the broker may be told. Durations are milliseconds, sizes bytes, unless the name says otherwise. Where each value
 // comes from (file, environment, argument) and its default is src/config's business, not the broker's.
 
+import type { QoS } from '../mqtt/qos.ts'
+
 export interface BrokerSettings {
   /** Largest Control Packet taken from a client. */
   maxPacketSize: number
@@ -29,6 +31,19 @@ export interface BrokerSettings {
   maxRetainedMessages: number
   maxRetainedBytes: number
   retainAvailable: boolean
+  maxQos: QoS
+  /** Topic aliases a client may set. */
+  maxTopicAlias: number
+  /** Topic aliases the broker sets for a client. */
+  maxTopicAliasBroker: number
+  validatePayloadFormat: boolean
+  wildcardSubscriptions: boolean
+  sharedSubscriptions: boolean
+  subscriptionIdentifiers: boolean
+  /** Told to MQTT 5 clients that ask; '' = nothing. */
+  responseInformation: string
+  /** Where MQTT 5 clients are sent when the broker shuts down; '' = nowhere. */
+  serverReference: string
   allowAnonymous: boolean
   allowZeroLengthClientId: boolean
   autoIdPrefix: string

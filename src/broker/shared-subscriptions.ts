@@ -1,8 +1,10 @@
-// Shared Subscriptions (`$share/ShareName/filter`): of all members of a group one gets each message. Members are chosen
-// in turn among those that can take it now: online, with a free place in their window; then online ones; then absent
-// ones that keep a session [MQTT-4.8.2-1].
-
+// Shared Subscriptions (`$share/ShareName/filter`): of all members of a group one gets each message [MQTT-4.8.2-1], chosen
+// in turn among those that can take it now. What nobody can take waits in the group's own queue, once, not once a member;
+// what a member did not acknowledge before its connection ended comes back to the group [MQTT-4.8.2-4].
 import type { QoS } from '../mqtt/qos.ts'
+import { MessageQueue } from '../qos/message-queue.ts'
+import type { BrokerContext } from './context.ts'
+import type { Message } from './message.ts'
 import type { Publication } from './publication.ts'
 import type { Recipients } from './recipients.ts'
 import type { Session } from './session.ts'
@@ -12,18 +14,17 @@ import type { SubscriptionOptions, Target } from './subscription.ts'
 export class SharedSubscription implements Target {
   readonly session: Session
   readonly group: SharedGroup
-  qos: QoS
-  retainAsPublished: boolean
+  qos: QoS = 0
+  retainAsPublished = false
   subscriptionIds: readonly number[] | undefined
   /** Not allowed in shared subscriptions [MQTT-3.8.3-4]. */
   readonly noLocal = false
+  readonly isPlain = false
 
   constructor(session: Session, group: SharedGroup, options: SubscriptionOptions) {
     this.session = session
     this.group = group
-    this.qos = options.qos
-    this.retainAsPublished = options.retainAsPublished
-    this.subscriptionIds = options.subscriptionId === 0 ? undefined : [options.subscriptionId]
+    this.apply(options)
   }
 
   apply(options: SubscriptionOptions): void {
@@ -36,10 +37,15 @@ export class SharedSubscription implements Target {
 export class SharedGroup {
   readonly name: string
   readonly recipients: Recipients
+  readonly #context: BrokerContext
   readonly #members: SharedSubscription[] = []
   #next = 0
+  /** What came back from members that are gone, in its order; before the queue. */
+  #returned: Message[] = []
+  #queue: MessageQueue<Message> | undefined
 
-  constructor(name: string, recipients: Recipients) {
+  constructor(context: BrokerContext, name: string, recipients: Recipients) {
+    this.#context = context
     this.name = name
     this.recipients = recipients
   }
@@ -48,38 +54,111 @@ export class SharedGroup {
     return this.#members.length
   }
 
-  join(member: SharedSubscription): void {
-    this.#members.push(member)
+  /** Messages that wait for a member. */
+  get backlog(): number {
+    return this.#returned.length + (this.#queue?.size ?? 0)
   }
 
+  join(member: SharedSubscription): void {
+    this.#members.push(member)
+    this.drain()
+  }
+
+  /** A member leaves; with the last one goes what waited for the group. */
   leave(member: SharedSubscription): void {
     const at = this.#members.indexOf(member)
     if (at >= 0) this.#members.splice(at, 1)
+    if (this.#members.length === 0) this.#end()
   }
 
-  /** Hands the publication to one member; nobody online and nobody to keep it for: it is lost to this group. */
+  /** Hands the publication to one member, or keeps it until one can take it. QoS 0 waits for nobody. */
   deliver(publication: Publication): void {
-    const member = this.#choose(publication.qos)
-    member?.session.deliver(publication, member)
+    const { qos } = publication
+    const member = this.backlog > 0 && qos > 0 ? undefined : this.#choose(qos)
+    if (member !== undefined) {
+      member.session.deliver(publication, member)
+      return
+    }
+    if (qos === 0) return
+    this.#queue ??= new MessageQueue<Message>(this.#context.queueLimits)
+    const { counters } = this.#context
+    const size = 2 + publication.topicLength + publication.payloadLength
+    const { count, bytes } = this.#context.queueLimits
+    if (this.#queue.size >= count || this.#queue.bytes + size > bytes) {
+      counters.droppedQueueFull++
+      this.#context.dropped(`$share/${this.name}/${this.recipients.filter}`, 'queue of the shared subscription full')
+      return
+    }
+    this.#queue.push(publication.keep().hold(), size)
+    counters.messagesQueued++
+    counters.bytesQueued += size
+    this.#callOnline()
   }
 
+  /** Takes back what a member that is gone had not acknowledged. The group takes over the reference. */
+  takeBack(message: Message): void {
+    if (this.#members.length === 0) {
+      message.release()
+      return
+    }
+    this.#returned.push(message)
+    this.#callOnline()
+  }
+
+  /** Gives members what waits, as long as one can take it. */
+  drain(): void {
+    while (this.backlog > 0) {
+      const next = this.#returned[0] ?? this.#queue!.peek()!
+      const member = this.#choose(next.qos)
+      if (member === undefined) {
+        this.#callOnline()
+        return
+      }
+      if (this.#returned.length > 0) {
+        this.#returned.shift()
+      } else {
+        this.#queue!.shift()
+        this.#unqueued(next)
+      }
+      member.session.deliverShared(next, member)
+    }
+    this.#queue = undefined
+  }
+
+  /** The next member in turn that is online and has a free place in its window. QoS 0 needs none. */
   #choose(qos: QoS): SharedSubscription | undefined {
     const { length } = this.#members
-    let online: SharedSubscription | undefined
-    let absent: SharedSubscription | undefined
     for (let step = 0; step < length; step++) {
       const member = this.#members[(this.#next + step) % length]!
-      if (member.session.connection === undefined) {
-        absent ??= member
-        continue
-      }
-      if (qos === 0 || member.session.hasFreeWindow) {
-        this.#next = (this.#next + step + 1) % length
-        return member
-      }
-      online ??= member
+      const { session } = member
+      if (session.connection === undefined) continue
+      const takes = qos === 0 || member.qos === 0 ? !session.isCongested : session.hasFreeWindow
+      if (!takes) continue
+      this.#next = (this.#next + step + 1) % length
+      return member
     }
-    return online ?? absent
+    return undefined
+  }
+
+  /** Something waits: members look here when they have room again. */
+  #callOnline(): void {
+    for (const { session } of this.#members) session.hasSharedBacklog = true
+  }
+
+  #unqueued(message: Message): void {
+    this.#context.counters.messagesQueued--
+    this.#context.counters.bytesQueued -= message.size
+  }
+
+  #end(): void {
+    for (const message of this.#returned) message.release()
+    this.#returned = []
+    for (let next = this.#queue?.shift(); next !== undefined; next = this.#queue?.shift()) {
+      this.#unqueued(next)
+      this.#context.counters.droppedSessionEnded++
+      next.release()
+    }
+    this.#queue = undefined
   }
 }
 

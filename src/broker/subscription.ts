@@ -3,6 +3,7 @@ import type { QoS } from '../mqtt/qos.ts'
 import type { GroupMember } from '../net/recipient-group.ts'
 import type { Recipients } from './recipients.ts'
 import type { Session } from './session.ts'
+import type { SharedGroup } from './shared-subscriptions.ts'
 
 export interface SubscriptionOptions {
   qos: QoS
@@ -18,6 +19,10 @@ export interface Target {
   readonly noLocal: boolean
   readonly retainAsPublished: boolean
   readonly subscriptionIds: readonly number[] | undefined
+  /** Receives exactly the bytes its protocol version's plain variant has. */
+  readonly isPlain: boolean
+  /** The shared group it is a membership of. */
+  readonly group: SharedGroup | undefined
 }
 
 export class Subscription implements Target, GroupMember {
@@ -27,6 +32,7 @@ export class Subscription implements Target, GroupMember {
   noLocal = false
   retainAsPublished = false
   subscriptionIds: readonly number[] | undefined
+  readonly group = undefined
   /** Position among all members of its filter. */
   position = -1
   /** Position in the native group or in the list of single recipients. */
@@ -48,7 +54,7 @@ export class Subscription implements Target, GroupMember {
     this.subscriptionIds = options.subscriptionId === 0 ? undefined : [options.subscriptionId]
   }
 
-  /** Receives exactly the bytes its protocol version's plain variant has, so it may stand in a native group. */
+  /** Then it may stand in a native group. */
   get isPlain(): boolean {
     return !this.noLocal && !this.retainAsPublished && this.subscriptionIds === undefined
   }

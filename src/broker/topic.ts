@@ -2,6 +2,7 @@
 // only a cache key for the turn that shows it; whatever outlives the turn holds one of these.
 import { topicNameProblem } from '../mqtt/topic.ts'
 import type { Route } from './route.ts'
+import type { Subscription } from './subscription.ts'
 
 export class Topic {
   readonly name: string
@@ -9,10 +10,20 @@ export class Topic {
   readonly problem: string | undefined
   /** Filled by the router, checked against the trie's changes at each use. */
   route: Route | undefined
+  /**
+   * The only subscription there is, with the router's membership counter when that was so. With thousands of topics in
+   * play, what costs is memory touched per message: this skips the route and its lists.
+   */
+  single: Subscription | undefined
+  singleAt = -1
 
-  constructor(name: string, problem: string | undefined) {
+  /** It was seen often enough to have an id: worth a Topic Alias. */
+  readonly isFrequent: boolean
+
+  constructor(name: string, problem: string | undefined, isFrequent = false) {
     this.name = name
     this.problem = problem
+    this.isFrequent = isFrequent
   }
 
   static of(name: string, maxLevels: number): Topic {

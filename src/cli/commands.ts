@@ -1,6 +1,7 @@
 // The subcommands of `martlet`. A new one is a file in commands/ and a line here.
 
 import { conformance } from './commands/conformance.ts'
+import { ping } from './commands/ping.ts'
 
 export interface Command {
   readonly name: string
@@ -10,4 +11,4 @@ export interface Command {
   run(args: readonly string[]): Promise<number>
 }
 
-export const commands: readonly Command[] = [conformance]
+export const commands: readonly Command[] = [conformance, ping]

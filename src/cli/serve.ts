@@ -32,7 +32,7 @@ export async function serve(options: ServeOptions, version: string, start: Start
     process.stderr.write(`${text}\n`)
     // Where the log is a file, the reason must stand there too.
     if (loaded?.configuration.logDest.some((name) => name.startsWith('file '))) log?.error({}, text)
-    log?.close()
+    await log?.close()
     tellParent({ failed: text, exitCode })
     return exitCode
   }
@@ -85,15 +85,16 @@ class Service {
     if (user !== '') becomeUser(user)
     process.on('uncaughtException', (err) => this.#crash(err))
     const server = await start(this.#configuration, this.#log)
+    // Before anybody can learn that we are there: who reads the banner or the pid file may send a signal at once.
+    const stopped = this.#signals(server)
     if (pidFile !== '') writeFileSync(pidFile, `${process.pid}\n`)
     const { addresses } = server
     const descriptors = hardDescriptorLimit()
     this.#log.info({}, banner({ version, addresses, pid: process.pid, descriptors, localOnly }))
-    const stopped = this.#signals(server)
     tellParent({ ready: true })
     await stopped
     if (pidFile !== '') removePidFile(pidFile)
-    this.#log.close()
+    await this.#log.close()
     endQuietly()
     return ExitCode.Fine
   }
@@ -143,15 +144,13 @@ class Service {
 
   #exitNow(why: string): void {
     this.#log.warn({}, why)
-    this.#log.close()
     if (this.#configuration.pidFile !== '') removePidFile(this.#configuration.pidFile)
-    process.exit(ExitCode.Fine)
+    void this.#log.close().finally(() => process.exit(ExitCode.Fine))
   }
 
   #crash(err: Error): void {
     this.#log.error({ err }, 'internal error: uncaught exception')
-    this.#log.close()
-    process.exit(ExitCode.Failed)
+    void this.#log.close().finally(() => process.exit(ExitCode.Failed))
   }
 }
 

@@ -14,9 +14,7 @@ export interface RunningServer {
 
 export type StartServer = (configuration: Configuration, log: Logger) => Promise<RunningServer>
 
-const SERVER = new URL('../server/server.js', import.meta.url)
-
 export const startServer: StartServer = async (configuration, log) => {
-  const server = (await import(SERVER.href)) as { startServer: StartServer }
+  const server = await import('../server/server.ts')
   return await server.startServer(configuration, log)
 }

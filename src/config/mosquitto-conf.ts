@@ -77,7 +77,8 @@ class MosquittoConf {
 
   #apply(line: Line): void {
     const { key, place } = line
-    if (line.rest === '') throw new ConfigError({ place, key, problem: 'a value is wanted' })
+    // A tab is part of the key: the complaint is then about the key, below.
+    if (line.rest === '' && !key.includes('\t')) throw new ConfigError({ place, key, problem: 'a value is wanted' })
     const setting = Object.hasOwn(aliases, key) ? aliases[key] : key
     if (key === 'include_dir') this.#include(line)
     else if (key === 'listener') this.#listener(line)

@@ -62,10 +62,6 @@ export const unsupportedKeys: Readonly<Record<string, UnsupportedKey>> = {
   bind_interface: refuse(`${SOON}, and give the listener the address of that interface instead.`),
   mount_point: refuse(`${SOON}.`),
   accept_protocol_versions: refuse(`${SOON}: every protocol version Martlet speaks is accepted.`),
-  max_qos: refuse(`${SOON}.`, '2'),
-  maximum_qos: refuse(`${SOON}.`, '2'),
-  max_topic_alias: warn('topic aliases come with MQTT 5'),
-  max_topic_alias_broker: warn('topic aliases come with MQTT 5'),
 
   memory_limit: refuse(`${SOON}; max_connections, max_sessions, max_queued_bytes and max_retained_bytes bound memory.`),
   message_size_limit: refuse('Martlet has max_packet_size, which refuses what is larger.', '0'),

@@ -116,6 +116,53 @@ const messages = {
   }),
 }
 
+const mqtt5 = {
+  max_qos: integer({
+    default: 2,
+    range: [0, 2],
+    doc: 'The highest QoS a client may publish with. A PUBLISH above it ends the connection; subscriptions are granted as asked, messages arrive with the lower of the two.',
+    mosquitto: 'A listener’s option there; here for all listeners.',
+  }),
+  max_topic_alias: integer({
+    default: 32,
+    range: [0, 65535],
+    doc: 'Topic aliases an MQTT 5 client may set on its connection. Each costs the memory of one Topic Name.',
+    mosquitto: 'A listener’s option there, with the default 10.',
+  }),
+  max_topic_alias_broker: integer({
+    default: 16,
+    range: [0, 65535],
+    doc: 'Topic aliases the broker sets on a connection, for topics it sees often, if the client takes them.',
+    mosquitto: 'A listener’s option there, with the default 10.',
+  }),
+  validate_payload_format: boolean({
+    default: false,
+    doc: 'Whether a payload that says it is UTF-8 (Payload Format Indicator 1) is checked to be. One that is not is refused with 0x99.',
+  }),
+  wildcard_subscriptions: boolean({
+    default: true,
+    doc: 'Whether Topic Filters may have wildcards. Without, such a subscription is refused with 0xA2 (0x80 for MQTT 3.x).',
+  }),
+  shared_subscriptions: boolean({
+    default: true,
+    doc: 'Whether `$share/group/filter` may be subscribed to. Without, it is refused with 0x9E (0x80 for MQTT 3.x).',
+  }),
+  subscription_identifiers: boolean({
+    default: true,
+    doc: 'Whether subscriptions may carry an identifier. Without, a SUBSCRIBE that has one ends the connection with 0xA1.',
+  }),
+  response_information: text({
+    default: '',
+    maxLength: 65535,
+    doc: 'What a client that asks for Response Information in CONNECT is told: the beginning of a topic for its responses. Empty: nothing.',
+  }),
+  server_reference: text({
+    default: '',
+    maxLength: 65535,
+    doc: 'Another server (`host:port`, several with a space between) that MQTT 5 clients are sent to when this one shuts down. Empty: none.',
+  }),
+}
+
 const connections = {
   max_connections: integer({
     computed: 'the hard descriptor limit less 64, at most 100000',
@@ -224,12 +271,21 @@ export const settingGroups = {
   'Who may connect': access,
   Sessions: sessions,
   Messages: messages,
+  Protocol: mqtt5,
   Connections: connections,
   Operation: operation,
   'The reactor’s memory and budgets': reactor,
 } as const
 
-export const settings = { ...access, ...sessions, ...messages, ...connections, ...operation, ...reactor } as const
+export const settings = {
+  ...access,
+  ...sessions,
+  ...messages,
+  ...mqtt5,
+  ...connections,
+  ...operation,
+  ...reactor,
+} as const
 
 /** The settings of one listener: an entry of `listeners` in YAML, the lines after `listener PORT [HOST]` in mosquitto.conf. */
 export const listenerSettings = {

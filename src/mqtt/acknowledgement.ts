@@ -59,7 +59,7 @@ export function readAcknowledgement(
 ): void {
   // 3.1 used the flags of a PUBREL for DUP and left the others undefined
   if ((firstByte & 0x0f) !== (type === PacketType.Pubrel ? 2 : 0) && version !== ProtocolVersion.Mqtt31) {
-    throw malformed(type, 'with reserved flags', clause('flags', version))
+    throw reservedFlags(type, version)
   }
   if (length < 2) throw malformed(type, 'without a Packet Identifier')
   const packetId = (bytes[offset] << 8) | bytes[offset + 1]
@@ -96,6 +96,10 @@ function readRest(
 
 function malformed(type: number, what: string, clauseId?: string): MqttError {
   return new MqttError(ReasonCode.MalformedPacket, `${packetName(type)} ${what}`, clauseId)
+}
+
+function reservedFlags(type: number, version: ProtocolVersion): MqttError {
+  return malformed(type, 'with reserved flags', type === PacketType.Pubrel ? 'MQTT-3.6.1-1' : clause('flags', version))
 }
 
 function packetIdZero(type: number, version: ProtocolVersion): MqttError {

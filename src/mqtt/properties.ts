@@ -9,6 +9,7 @@ import { NO_PROPERTIES, type Properties, type UserProperty } from './property-se
 import {
   isAllowed,
   isRepeatable,
+  keyOf,
   onceBit,
   PropertyId,
   type PropertyPlace,
@@ -115,7 +116,7 @@ export function checkProperty(
 ): number {
   const id = bytes[at]
   if (!isAllowed(id, place, sender)) {
-    // [MQTT-2.2.2.2]: an Identifier which is not valid for its packet type makes a Malformed Packet
+    // Section 2.2.2.2: an Identifier which is not valid for its packet type makes a Malformed Packet
     const reason = typeOf[id] === PropertyType.None || isFromNobody(id, place) ? 0x81 : 0x82
     throw new MqttError(reason, `${placeName(place)} with ${propertyName(id)}, which does not belong there`)
   }
@@ -136,6 +137,7 @@ export function propertyEnd(bytes: Uint8Array, at: number, end: number): number 
   let next: number
   switch (typeOf[bytes[at]]) {
     case PropertyType.Bit:
+    case PropertyType.Flag:
       next = value + 1
       break
     case PropertyType.TwoByteInteger:
@@ -170,6 +172,7 @@ function checkValue(bytes: Uint8Array, at: number, next: number, place: Property
   const id = bytes[at - 1]
   switch (typeOf[id]) {
     case PropertyType.Bit:
+    case PropertyType.Flag:
       if (bytes[at] > 1) refuseValue(id, bytes[at], place)
       return
     case PropertyType.TwoByteCount:
@@ -226,92 +229,36 @@ function string(bytes: Uint8Array, at: number): string {
 
 /** Puts the checked property from `at` to `next` into the object. */
 function take(into: Building, bytes: Uint8Array, at: number, next: number): void {
+  const id = bytes[at]
   const value = at + 1
-  switch (bytes[at]) {
-    case PropertyId.PayloadFormatIndicator:
-      into.payloadFormatIndicator = bytes[value]
-      return
-    case PropertyId.MessageExpiryInterval:
-      into.messageExpiryInterval = uint32(bytes, value)
-      return
-    case PropertyId.ContentType:
-      into.contentType = string(bytes, value)
-      return
-    case PropertyId.ResponseTopic:
-      into.responseTopic = string(bytes, value)
-      return
-    case PropertyId.CorrelationData:
-      into.correlationData = copyBytes(bytes, value + 2, next)
-      return
-    case PropertyId.SubscriptionIdentifier:
-      into.subscriptionIdentifiers ??= []
-      into.subscriptionIdentifiers.push(readVariableByteInteger(bytes, value, next))
-      return
-    case PropertyId.SessionExpiryInterval:
-      into.sessionExpiryInterval = uint32(bytes, value)
-      return
-    case PropertyId.AssignedClientIdentifier:
-      into.assignedClientIdentifier = string(bytes, value)
-      return
-    case PropertyId.ServerKeepAlive:
-      into.serverKeepAlive = uint16(bytes, value)
-      return
-    case PropertyId.AuthenticationMethod:
-      into.authenticationMethod = string(bytes, value)
-      return
-    case PropertyId.AuthenticationData:
-      into.authenticationData = copyBytes(bytes, value + 2, next)
-      return
-    case PropertyId.RequestProblemInformation:
-      into.requestProblemInformation = bytes[value] === 1
-      return
-    case PropertyId.WillDelayInterval:
-      into.willDelayInterval = uint32(bytes, value)
-      return
-    case PropertyId.RequestResponseInformation:
-      into.requestResponseInformation = bytes[value] === 1
-      return
-    case PropertyId.ResponseInformation:
-      into.responseInformation = string(bytes, value)
-      return
-    case PropertyId.ServerReference:
-      into.serverReference = string(bytes, value)
-      return
-    case PropertyId.ReasonString:
-      into.reasonString = string(bytes, value)
-      return
-    case PropertyId.ReceiveMaximum:
-      into.receiveMaximum = uint16(bytes, value)
-      return
-    case PropertyId.TopicAliasMaximum:
-      into.topicAliasMaximum = uint16(bytes, value)
-      return
-    case PropertyId.TopicAlias:
-      into.topicAlias = uint16(bytes, value)
-      return
-    case PropertyId.MaximumQos:
-      into.maximumQos = bytes[value]
-      return
-    case PropertyId.RetainAvailable:
-      into.retainAvailable = bytes[value] === 1
-      return
-    case PropertyId.UserProperty: {
-      const second = value + 2 + uint16(bytes, value)
-      into.userProperties ??= []
-      into.userProperties.push([string(bytes, value), string(bytes, second)])
-      return
-    }
-    case PropertyId.MaximumPacketSize:
-      into.maximumPacketSize = uint32(bytes, value)
-      return
-    case PropertyId.WildcardSubscriptionAvailable:
-      into.wildcardSubscriptionAvailable = bytes[value] === 1
-      return
-    case PropertyId.SubscriptionIdentifiersAvailable:
-      into.subscriptionIdentifiersAvailable = bytes[value] === 1
-      return
-    case PropertyId.SharedSubscriptionAvailable:
-      into.sharedSubscriptionAvailable = bytes[value] === 1
-      return
+  if (id === PropertyId.UserProperty) {
+    const second = value + 2 + uint16(bytes, value)
+    into.userProperties ??= []
+    into.userProperties.push([string(bytes, value), string(bytes, second)])
+  } else if (id === PropertyId.SubscriptionIdentifier) {
+    into.subscriptionIdentifiers ??= []
+    into.subscriptionIdentifiers.push(readVariableByteInteger(bytes, value, next))
+  } else {
+    const singles: Record<string, unknown> = into // the table pairs each key with the type of its value
+    singles[keyOf[id]] = singleValue(bytes, id, value, next)
+  }
+}
+
+function singleValue(bytes: Uint8Array, id: number, at: number, next: number): string | number | boolean | Uint8Array {
+  switch (typeOf[id]) {
+    case PropertyType.Bit:
+      return bytes[at]
+    case PropertyType.Flag:
+      return bytes[at] === 1
+    case PropertyType.TwoByteInteger:
+    case PropertyType.TwoByteCount:
+      return uint16(bytes, at)
+    case PropertyType.FourByteInteger:
+    case PropertyType.FourByteCount:
+      return uint32(bytes, at)
+    case PropertyType.BinaryData:
+      return copyBytes(bytes, at + 2, next)
+    default:
+      return string(bytes, at)
   }
 }

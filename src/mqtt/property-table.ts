@@ -2,12 +2,15 @@
 // and how often. Everything that reads or writes properties works from this table and from nothing else.
 
 import { PacketType, type Sender } from './packet-type.ts'
+import type { Properties } from './property-set.ts'
 
 /** How a property's value stands on the wire, value range included: ranges belong to the type, not to the packet. */
 export const PropertyType = {
   None: 0,
-  /** One byte, 0 or 1. */
+  /** One byte, 0 or 1, and a number to us. */
   Bit: 1,
+  /** One byte, 0 or 1, and a boolean to us. */
+  Flag: 11,
   TwoByteInteger: 2,
   /** Two bytes, never 0. */
   TwoByteCount: 3,
@@ -69,6 +72,8 @@ const EVERYWHERE: readonly PropertyPlace[] = [P.Connect, P.Publish, P.Subscribe,
 
 interface Row {
   readonly id: number
+  /** Its name in `Properties`. */
+  readonly key: keyof Properties
   readonly name: string
   readonly type: PropertyType
   readonly places: readonly PropertyPlace[]
@@ -80,13 +85,32 @@ interface Row {
 
 const I = PropertyId
 const rows: readonly Row[] = [
-  { id: I.PayloadFormatIndicator, name: 'Payload Format Indicator', type: T.Bit, places: [P.Publish, WILL] },
-  { id: I.MessageExpiryInterval, name: 'Message Expiry Interval', type: T.FourByteInteger, places: [P.Publish, WILL] },
-  { id: I.ContentType, name: 'Content Type', type: T.String, places: [P.Publish, WILL] },
-  { id: I.ResponseTopic, name: 'Response Topic', type: T.TopicName, places: [P.Publish, WILL] },
-  { id: I.CorrelationData, name: 'Correlation Data', type: T.BinaryData, places: [P.Publish, WILL] },
+  {
+    id: I.PayloadFormatIndicator,
+    key: 'payloadFormatIndicator',
+    name: 'Payload Format Indicator',
+    type: T.Bit,
+    places: [P.Publish, WILL],
+  },
+  {
+    id: I.MessageExpiryInterval,
+    key: 'messageExpiryInterval',
+    name: 'Message Expiry Interval',
+    type: T.FourByteInteger,
+    places: [P.Publish, WILL],
+  },
+  { id: I.ContentType, key: 'contentType', name: 'Content Type', type: T.String, places: [P.Publish, WILL] },
+  { id: I.ResponseTopic, key: 'responseTopic', name: 'Response Topic', type: T.TopicName, places: [P.Publish, WILL] },
+  {
+    id: I.CorrelationData,
+    key: 'correlationData',
+    name: 'Correlation Data',
+    type: T.BinaryData,
+    places: [P.Publish, WILL],
+  },
   {
     id: I.SubscriptionIdentifier,
+    key: 'subscriptionIdentifiers',
     name: 'Subscription Identifier',
     type: T.VariableByteCount,
     places: [P.Publish, P.Subscribe],
@@ -94,42 +118,130 @@ const rows: readonly Row[] = [
   },
   {
     id: I.SessionExpiryInterval,
+    key: 'sessionExpiryInterval',
     name: 'Session Expiry Interval',
     type: T.FourByteInteger,
     places: [P.Connect, P.Connack, P.Disconnect],
     onlyFrom: { client: [P.Disconnect] }, // [MQTT-3.14.2-2]
   },
-  { id: I.AssignedClientIdentifier, name: 'Assigned Client Identifier', type: T.String, places: [P.Connack] },
-  { id: I.ServerKeepAlive, name: 'Server Keep Alive', type: T.TwoByteInteger, places: [P.Connack] },
-  { id: I.AuthenticationMethod, name: 'Authentication Method', type: T.String, places: [P.Connect, P.Connack, P.Auth] },
-  { id: I.AuthenticationData, name: 'Authentication Data', type: T.BinaryData, places: [P.Connect, P.Connack, P.Auth] },
-  { id: I.RequestProblemInformation, name: 'Request Problem Information', type: T.Bit, places: [P.Connect] },
-  { id: I.WillDelayInterval, name: 'Will Delay Interval', type: T.FourByteInteger, places: [WILL] },
-  { id: I.RequestResponseInformation, name: 'Request Response Information', type: T.Bit, places: [P.Connect] },
-  { id: I.ResponseInformation, name: 'Response Information', type: T.String, places: [P.Connack] },
+  {
+    id: I.AssignedClientIdentifier,
+    key: 'assignedClientIdentifier',
+    name: 'Assigned Client Identifier',
+    type: T.String,
+    places: [P.Connack],
+  },
+  {
+    id: I.ServerKeepAlive,
+    key: 'serverKeepAlive',
+    name: 'Server Keep Alive',
+    type: T.TwoByteInteger,
+    places: [P.Connack],
+  },
+  {
+    id: I.AuthenticationMethod,
+    key: 'authenticationMethod',
+    name: 'Authentication Method',
+    type: T.String,
+    places: [P.Connect, P.Connack, P.Auth],
+  },
+  {
+    id: I.AuthenticationData,
+    key: 'authenticationData',
+    name: 'Authentication Data',
+    type: T.BinaryData,
+    places: [P.Connect, P.Connack, P.Auth],
+  },
+  {
+    id: I.RequestProblemInformation,
+    key: 'requestProblemInformation',
+    name: 'Request Problem Information',
+    type: T.Flag,
+    places: [P.Connect],
+  },
+  {
+    id: I.WillDelayInterval,
+    key: 'willDelayInterval',
+    name: 'Will Delay Interval',
+    type: T.FourByteInteger,
+    places: [WILL],
+  },
+  {
+    id: I.RequestResponseInformation,
+    key: 'requestResponseInformation',
+    name: 'Request Response Information',
+    type: T.Flag,
+    places: [P.Connect],
+  },
+  {
+    id: I.ResponseInformation,
+    key: 'responseInformation',
+    name: 'Response Information',
+    type: T.String,
+    places: [P.Connack],
+  },
   {
     id: I.ServerReference,
+    key: 'serverReference',
     name: 'Server Reference',
     type: T.String,
     places: [P.Connack, P.Disconnect],
     onlyFrom: { server: [P.Disconnect] },
   },
-  { id: I.ReasonString, name: 'Reason String', type: T.String, places: ANSWERS },
-  { id: I.ReceiveMaximum, name: 'Receive Maximum', type: T.TwoByteCount, places: [P.Connect, P.Connack] },
-  { id: I.TopicAliasMaximum, name: 'Topic Alias Maximum', type: T.TwoByteInteger, places: [P.Connect, P.Connack] },
-  { id: I.TopicAlias, name: 'Topic Alias', type: T.TwoByteCount, places: [P.Publish] },
-  { id: I.MaximumQos, name: 'Maximum QoS', type: T.Bit, places: [P.Connack] },
-  { id: I.RetainAvailable, name: 'Retain Available', type: T.Bit, places: [P.Connack] },
-  { id: I.UserProperty, name: 'User Property', type: T.StringPair, places: EVERYWHERE, many: true },
-  { id: I.MaximumPacketSize, name: 'Maximum Packet Size', type: T.FourByteCount, places: [P.Connect, P.Connack] },
-  { id: I.WildcardSubscriptionAvailable, name: 'Wildcard Subscription Available', type: T.Bit, places: [P.Connack] },
+  { id: I.ReasonString, key: 'reasonString', name: 'Reason String', type: T.String, places: ANSWERS },
   {
-    id: I.SubscriptionIdentifiersAvailable,
-    name: 'Subscription Identifiers Available',
-    type: T.Bit,
+    id: I.ReceiveMaximum,
+    key: 'receiveMaximum',
+    name: 'Receive Maximum',
+    type: T.TwoByteCount,
+    places: [P.Connect, P.Connack],
+  },
+  {
+    id: I.TopicAliasMaximum,
+    key: 'topicAliasMaximum',
+    name: 'Topic Alias Maximum',
+    type: T.TwoByteInteger,
+    places: [P.Connect, P.Connack],
+  },
+  { id: I.TopicAlias, key: 'topicAlias', name: 'Topic Alias', type: T.TwoByteCount, places: [P.Publish] },
+  { id: I.MaximumQos, key: 'maximumQos', name: 'Maximum QoS', type: T.Bit, places: [P.Connack] },
+  { id: I.RetainAvailable, key: 'retainAvailable', name: 'Retain Available', type: T.Flag, places: [P.Connack] },
+  {
+    id: I.UserProperty,
+    key: 'userProperties',
+    name: 'User Property',
+    type: T.StringPair,
+    places: EVERYWHERE,
+    many: true,
+  },
+  {
+    id: I.MaximumPacketSize,
+    key: 'maximumPacketSize',
+    name: 'Maximum Packet Size',
+    type: T.FourByteCount,
+    places: [P.Connect, P.Connack],
+  },
+  {
+    id: I.WildcardSubscriptionAvailable,
+    key: 'wildcardSubscriptionAvailable',
+    name: 'Wildcard Subscription Available',
+    type: T.Flag,
     places: [P.Connack],
   },
-  { id: I.SharedSubscriptionAvailable, name: 'Shared Subscription Available', type: T.Bit, places: [P.Connack] },
+  {
+    id: I.SubscriptionIdentifiersAvailable,
+    key: 'subscriptionIdentifiersAvailable',
+    name: 'Subscription Identifiers Available',
+    type: T.Flag,
+    places: [P.Connack],
+  },
+  {
+    id: I.SharedSubscriptionAvailable,
+    key: 'sharedSubscriptionAvailable',
+    name: 'Shared Subscription Available',
+    type: T.Flag,
+    places: [P.Connack],
+  },
 ]
 
 // Typed arrays indexed by identifier: a PUBLISH with properties is checked by look-ups alone.
@@ -137,11 +249,14 @@ const rows: readonly Row[] = [
 export const typeOf = new Uint8Array(256)
 /** A bit of its own for each property that may stand only once; 0 for those that may stand often. */
 export const onceBit = new Int32Array(256)
+/** The name of a property in `Properties`. */
+export const keyOf: (keyof Properties)[] = []
 const names: string[] = []
 const allowed: Record<Sender, Uint16Array> = { client: new Uint16Array(256), server: new Uint16Array(256) }
 
 for (const [index, row] of rows.entries()) {
   typeOf[row.id] = row.type
+  keyOf[row.id] = row.key
   names[row.id] = row.name
   onceBit[row.id] = row.many ? 0 : 1 << index
   for (const place of row.places) {
@@ -165,3 +280,8 @@ export function isAllowed(id: number, place: PropertyPlace, sender: Sender): boo
 export function isRepeatable(id: number, place: PropertyPlace): boolean {
   return onceBit[id] === 0 || (id === I.SubscriptionIdentifier && place === P.Publish)
 }
+
+/** The identifiers of properties that have one value each, in the order they are written in. */
+export const singleIds: readonly number[] = rows
+  .map((row) => row.id)
+  .filter((id) => id !== I.UserProperty && id !== I.SubscriptionIdentifier)

@@ -1,5 +1,6 @@
-// Writing the properties of MQTT 5 packets, in the order of `order` below, User Properties last and in their own
-// order. Whoever writes is ours, so nothing is checked but what the wire cannot say (RangeError).
+// Writing the properties of MQTT 5 packets, in the order of the table, Subscription Identifiers and User Properties
+// last, each in their own order. Whoever writes is ours, so nothing is checked but what the wire cannot say
+// (RangeError).
 
 import {
   binarySize,
@@ -12,7 +13,7 @@ import {
   writeUint32,
 } from './bytes.ts'
 import { NO_PROPERTIES, type Properties } from './property-set.ts'
-import { PropertyId, PropertyType, typeOf } from './property-table.ts'
+import { keyOf, PropertyId, PropertyType, singleIds, typeOf } from './property-table.ts'
 import {
   MAX_VARIABLE_BYTE_INTEGER,
   packetSize,
@@ -20,44 +21,15 @@ import {
   writeVariableByteInteger,
 } from './variable-byte-integer.ts'
 
-type Plain = Exclude<keyof Properties, 'userProperties' | 'subscriptionIdentifiers'>
-
 const I = PropertyId
-/** The properties with one value each. */
-const order: readonly (readonly [Plain, number])[] = [
-  ['payloadFormatIndicator', I.PayloadFormatIndicator],
-  ['messageExpiryInterval', I.MessageExpiryInterval],
-  ['contentType', I.ContentType],
-  ['responseTopic', I.ResponseTopic],
-  ['correlationData', I.CorrelationData],
-  ['sessionExpiryInterval', I.SessionExpiryInterval],
-  ['assignedClientIdentifier', I.AssignedClientIdentifier],
-  ['serverKeepAlive', I.ServerKeepAlive],
-  ['authenticationMethod', I.AuthenticationMethod],
-  ['authenticationData', I.AuthenticationData],
-  ['requestProblemInformation', I.RequestProblemInformation],
-  ['willDelayInterval', I.WillDelayInterval],
-  ['requestResponseInformation', I.RequestResponseInformation],
-  ['responseInformation', I.ResponseInformation],
-  ['serverReference', I.ServerReference],
-  ['reasonString', I.ReasonString],
-  ['receiveMaximum', I.ReceiveMaximum],
-  ['topicAliasMaximum', I.TopicAliasMaximum],
-  ['topicAlias', I.TopicAlias],
-  ['maximumQos', I.MaximumQos],
-  ['retainAvailable', I.RetainAvailable],
-  ['maximumPacketSize', I.MaximumPacketSize],
-  ['wildcardSubscriptionAvailable', I.WildcardSubscriptionAvailable],
-  ['subscriptionIdentifiersAvailable', I.SubscriptionIdentifiersAvailable],
-  ['sharedSubscriptionAvailable', I.SharedSubscriptionAvailable],
-]
+type Value = string | number | boolean | Uint8Array
 
 /** Bytes the properties take, without the Property Length in front of them. */
 export function propertiesSize(properties: Properties): number {
   if (properties === NO_PROPERTIES) return 0
   let size = 0
-  for (const [name, id] of order) {
-    const value = properties[name]
+  for (const id of singleIds) {
+    const value = single(properties, id)
     if (value !== undefined) size += 1 + valueSize(id, value)
   }
   for (const identifier of properties.subscriptionIdentifiers ?? []) size += 1 + variableByteIntegerSize(identifier)
@@ -65,7 +37,12 @@ export function propertiesSize(properties: Properties): number {
   return size
 }
 
-function valueSize(id: number, value: string | number | boolean | Uint8Array): number {
+/** The table knows which keys have one value. */
+function single(properties: Properties, id: number): Value | undefined {
+  return properties[keyOf[id]] as Value | undefined
+}
+
+function valueSize(id: number, value: Value): number {
   if (typeof value === 'string') return stringSize(value)
   if (value instanceof Uint8Array) return binarySize(value)
   return integerSize(id)
@@ -73,7 +50,7 @@ function valueSize(id: number, value: string | number | boolean | Uint8Array): n
 
 function integerSize(id: number): number {
   const type = typeOf[id]
-  if (type === PropertyType.Bit) return 1
+  if (type === PropertyType.Bit || type === PropertyType.Flag) return 1
   return type === PropertyType.TwoByteInteger || type === PropertyType.TwoByteCount ? 2 : 4
 }
 
@@ -86,8 +63,8 @@ export function writeProperties(target: Uint8Array, offset: number, properties: 
   requireRoom(target, offset, variableByteIntegerSize(length) + length)
   let at = writeVariableByteInteger(target, offset, length)
   if (length === 0) return at
-  for (const [name, id] of order) {
-    const value = properties[name]
+  for (const id of singleIds) {
+    const value = single(properties, id)
     if (value === undefined) continue
     target[at] = id
     at = writeValue(target, at + 1, id, value)
@@ -104,7 +81,7 @@ export function writeProperties(target: Uint8Array, offset: number, properties: 
   return at
 }
 
-function writeValue(target: Uint8Array, at: number, id: number, value: string | number | boolean | Uint8Array): number {
+function writeValue(target: Uint8Array, at: number, id: number, value: Value): number {
   if (typeof value === 'string') return writeString(target, at, value)
   if (value instanceof Uint8Array) return writeBinary(target, at, value)
   const number = Number(value)

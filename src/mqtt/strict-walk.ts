@@ -15,15 +15,11 @@ import { topicProblemInBytes } from './topic.ts'
 /** Topic Filters one SUBSCRIBE or UNSUBSCRIBE may hold unless the caller says otherwise. */
 export const MAX_TOPIC_FILTERS = 16_384
 
-/** The CONNECT asks for a protocol we do not speak: it is answered with CONNACK 0x01 or 0x84, then closed. */
+/** The CONNECT asks for a protocol we do not speak: it is answered with CONNACK 0x01 of 3.1.1, then closed. */
 export class UnacceptableProtocolVersion extends MqttError {
   override readonly name = 'UnacceptableProtocolVersion'
-  /** The version whose CONNACK the client is likeliest to understand: 5 for levels from 5 on, 4 for others. */
-  readonly answerVersion: ProtocolVersion
-
   constructor(level: number) {
     super(ReasonCode.UnsupportedProtocolVersion, `CONNECT with protocol level ${level}`, 'MQTT-3.1.2-2')
-    this.answerVersion = (level & 0x7f) >= 5 ? ProtocolVersion.Mqtt5 : ProtocolVersion.Mqtt311
   }
 }
 
@@ -62,10 +58,11 @@ export function walkConnect(firstByte: number, body: Uint8Array): WalkedConnect 
   const flagsAt = cursor.position
   const flags = walkConnectFlags(cursor, protocolVersion)
   cursor.uint16('Keep Alive')
+  // The bare body: head, then everything else but the properties, whose place an empty Property Length takes
   const pieces = [body.subarray(0, cursor.position)]
   const properties = isMqtt5 ? cursor.properties(PacketType.Connect) : NO_PROPERTIES
   const clientIdAt = cursor.position
-  cursor.string('Client Identifier', isMqtt5 ? 'MQTT-3.1.3-4' : 'MQTT-3.1.3-4')
+  cursor.string('Client Identifier', 'MQTT-3.1.3-4')
   let willProperties = NO_PROPERTIES
   let restAt = clientIdAt
   if (isMqtt5) pieces.push(EMPTY_PROPERTIES)
@@ -105,8 +102,9 @@ function walkConnectFlags(cursor: FrameCursor, version: ProtocolVersion): number
   if (version !== ProtocolVersion.Mqtt31) {
     if (flags & FLAG.reserved) throw cursor.malformed('with its reserved flag set', 'MQTT-3.1.2-3')
     if (!(flags & FLAG.will)) {
-      if (flags & FLAG.willQos)
+      if (flags & FLAG.willQos) {
         throw cursor.malformed('with Will QoS but no Will', is3 ? 'MQTT-3.1.2-13' : 'MQTT-3.1.2-11')
+      }
       if (flags & FLAG.willRetain) {
         throw cursor.malformed('with Will Retain but no Will', is3 ? 'MQTT-3.1.2-15' : 'MQTT-3.1.2-13')
       }
@@ -163,7 +161,7 @@ export function walkSubscribe(
   version: ProtocolVersion,
   maxFilters: number,
 ): Walked {
-  requireFlags(firstByte, PacketType.Subscribe, 2, version)
+  requireFlags(firstByte, PacketType.Subscribe, 2, version, 'MQTT-3.8.1-1')
   const cursor = new FrameCursor(body, 'SUBSCRIBE')
   const { properties, bare } = walkIdAndProperties(cursor, PacketType.Subscribe, version)
   if (cursor.atEnd) throw cursor.protocolError('without a Topic Filter', clause('subscribeEmpty', version))
@@ -192,7 +190,7 @@ export function walkUnsubscribe(
   version: ProtocolVersion,
   maxFilters: number,
 ): Walked {
-  requireFlags(firstByte, PacketType.Unsubscribe, 2, version)
+  requireFlags(firstByte, PacketType.Unsubscribe, 2, version, 'MQTT-3.10.1-1')
   const cursor = new FrameCursor(body, 'UNSUBSCRIBE')
   const { properties, bare } = walkIdAndProperties(cursor, PacketType.Unsubscribe, version)
   if (cursor.atEnd) throw cursor.protocolError('without a Topic Filter', clause('unsubscribeEmpty', version))

@@ -54,7 +54,7 @@ export function readSubscribe(
 /** What a SUBACK or UNSUBACK says. */
 export interface SubscriptionAnswer {
   readonly packetId: number
-  /** One for each Topic Filter, in their order [MQTT-3.8.4-6] [MQTT-3.11.3-1]. */
+  /** One for each Topic Filter, in their order [MQTT-3.8.4-6] [MQTT-3.9.3-1] [MQTT-3.11.3-1]. */
   readonly reasonCodes: readonly number[]
   readonly properties?: Properties
 }

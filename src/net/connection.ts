@@ -30,7 +30,6 @@ export class Connection {
   readonly listener: number
   /** `127.0.0.1:1234` or `[::1]:1234`. */
   readonly remoteAddress: string
-  receiver: ConnectionReceiver | undefined
   closed = false
   readonly #outbox: Outbox
 

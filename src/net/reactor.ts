@@ -3,7 +3,7 @@
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import type { ListenOptions, NativeAddon, NativeReactor, ReactorMemory, ReactorOptions } from '../../native/index.js'
-import { Connection } from './connection.ts'
+import { Connection, type ConnectionReceiver } from './connection.ts'
 import { KeptFrames } from './kept-frames.ts'
 import { Outbox } from './outbox.ts'
 import { type GroupMember, RecipientGroup } from './recipient-group.ts'
@@ -11,8 +11,8 @@ import { Command, Kind, RECORD_WORDS, TOTALS } from './wire.ts'
 
 /** What the reactor tells that belongs to no single connection. */
 export interface ReactorReceiver {
-  /** A connection was accepted: give it a receiver, or close it. */
-  handleOpened(connection: Connection): void
+  /** A connection was accepted. Returns who handles what comes from it. */
+  handleOpened(connection: Connection): ConnectionReceiver
   /** A Topic Name has this id from the next packet on. */
   handleTopic(id: number, name: string, nameOffset: number, nameLength: number): void
   handleForgotten(id: number): void
@@ -49,6 +49,8 @@ export class Reactor {
   readonly kept: KeptFrames
   readonly memory: ReactorMemory
   readonly #connections: (Connection | undefined)[] = []
+  /** By slot, beside the connections: a packet touches one object fewer on its way. */
+  readonly #receivers: (ConnectionReceiver | undefined)[] = []
   readonly #receiver: ReactorReceiver
   readonly #native: NativeReactor
   readonly #inboxBuffer: Buffer
@@ -87,8 +89,9 @@ export class Reactor {
     return this.#open
   }
 
-  connections(): Connection[] {
-    return this.#connections.filter((connection) => connection !== undefined)
+  /** Who handles the connections there are. */
+  receivers(): ConnectionReceiver[] {
+    return this.#receivers.filter((receiver) => receiver !== undefined)
   }
 
   /** Listens on a numeric address; returns listener id and port. Throws with `code` EADDRINUSE and the like. */
@@ -127,9 +130,14 @@ export class Reactor {
       for (let at = 0, end = records * RECORD_WORDS; at < end; at += RECORD_WORDS) {
         const head = inbox[at]!
         if ((head & 0xff) === Kind.Packet) {
-          const connection = this.#connections[inbox[at + 1]!]
-          if (connection === undefined || connection.generation !== inbox[at + 2]) continue
-          connection.receiver!.handlePacket(head >>> 8, inbox[at + 3]!, inbox[at + 4]!, inbox[at + 5]!, inbox[at + 6]!)
+          // Native code tells nothing of a connection after `closed`, and reuses its slot only after this turn.
+          this.#receivers[inbox[at + 1]!]!.handlePacket(
+            head >>> 8,
+            inbox[at + 3]!,
+            inbox[at + 4]!,
+            inbox[at + 5]!,
+            inbox[at + 6]!,
+          )
         } else {
           this.#guardedRecord(head, at)
         }
@@ -174,14 +182,13 @@ export class Reactor {
       default: {
         const connection = this.#connections[inbox[at + 1]!]
         if (connection === undefined || connection.generation !== inbox[at + 2]) return
-        this.#connectionRecord(head, at, connection)
+        this.#connectionRecord(head, at, connection, this.#receivers[connection.slot]!)
       }
     }
   }
 
-  #connectionRecord(head: number, at: number, connection: Connection): void {
+  #connectionRecord(head: number, at: number, connection: Connection, receiver: ConnectionReceiver): void {
     const inbox = this.inbox
-    const receiver = connection.receiver!
     switch (head & 0xff) {
       case Kind.Ended:
         receiver.handleEnded()
@@ -201,6 +208,7 @@ export class Reactor {
       case Kind.Closed:
         connection.closed = true
         this.#connections[connection.slot] = undefined
+        this.#receivers[connection.slot] = undefined
         this.#open--
         receiver.handleClosed(inbox[at + 3]!, inbox[at + 4]!)
         break
@@ -217,6 +225,6 @@ export class Reactor {
     const connection = new Connection(this.outbox, slot, inbox[at + 2]!, inbox[at + 3]!, address)
     this.#connections[slot] = connection
     this.#open++
-    this.#receiver.handleOpened(connection)
+    this.#receivers[slot] = this.#receiver.handleOpened(connection)
   }
 }

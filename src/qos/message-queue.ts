@@ -119,7 +119,6 @@ export class MessageQueue<M> {
   }
 
   #shrink(): void {
-    this.#first = 0
     if (this.#capacity === FIRST) return
     this.#ring = undefined
     this.#capacity = 0

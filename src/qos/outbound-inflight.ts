@@ -19,8 +19,8 @@ const MAX_PACKET_ID = 0xffff
 /** 8 slots are 64 bytes, the most V8 keeps inside its heap without an ArrayBuffer; idle sessions stay that small. */
 const FIRST_SLOTS = 8
 const MAX_SLOTS = 0x10000
-/** A larger table is given back when the last message is acknowledged. */
-const KEPT_SLOTS = 256
+/** A larger table is given back with the last message; making it anew for each burst costs more than 8 KiB are worth. */
+const KEPT_SLOTS = 1024
 
 /** One slot, always free: every instance starts on it, so that a session which never sends allocates nothing. */
 const NO_TABLE = new Uint16Array(WORDS)

@@ -8,6 +8,7 @@ import type { BrokerEventMap } from '../broker/events.ts'
 import type { Hooks } from '../broker/hooks.ts'
 import type { BrokerSettings } from '../broker/settings.ts'
 import type { Configuration, ListenerConfiguration } from '../config/configuration.ts'
+import type { QoS } from '../mqtt/qos.ts'
 import { Reactor } from '../net/reactor.ts'
 import type { DurableStore } from '../store/durable-store.ts'
 import { MemoryStore } from '../store/memory-store.ts'
@@ -187,6 +188,15 @@ function brokerSettings(configuration: Configuration): BrokerSettings {
     maxRetainedMessages: configuration.maxRetainedMessages,
     maxRetainedBytes: configuration.maxRetainedBytes,
     retainAvailable: configuration.retainAvailable,
+    maxQos: configuration.maxQos as QoS,
+    maxTopicAlias: configuration.maxTopicAlias,
+    maxTopicAliasBroker: configuration.maxTopicAliasBroker,
+    validatePayloadFormat: configuration.validatePayloadFormat,
+    wildcardSubscriptions: configuration.wildcardSubscriptions,
+    sharedSubscriptions: configuration.sharedSubscriptions,
+    subscriptionIdentifiers: configuration.subscriptionIdentifiers,
+    responseInformation: configuration.responseInformation,
+    serverReference: configuration.serverReference,
     allowAnonymous: configuration.allowAnonymous,
     allowZeroLengthClientId: configuration.allowZeroLengthClientid,
     autoIdPrefix: configuration.autoIdPrefix,

@@ -28,8 +28,8 @@ export interface RootLogger extends Logger {
   reopen(): void
   /** Lines lost because a destination took none. */
   readonly dropped: number
-  /** Writes what waits, synchronously. Idempotent; later lines are lost. */
-  close(): void
+  /** Writes what waits, for at most a second: a pipe that nobody reads takes nothing. Idempotent; later lines are lost. */
+  close(): Promise<void>
 }
 
 export interface LogOptions {
@@ -43,6 +43,8 @@ export interface LogOptions {
 
 /** Bytes that may wait for one destination. */
 const MOST_WAITING = 1024 * 1024
+/** ms that closing waits for a destination. */
+const LONGEST_CLOSE = 1000
 const RANK: Record<LogLevel, number> = { debug: 20, info: 30, warn: 40, error: 50, silent: Number.POSITIVE_INFINITY }
 
 /** One open destination; `file` is undefined for stdout and stderr. */
@@ -65,6 +67,7 @@ function open(name: string, losses: { dropped: number }): LogDestination {
   // Opened here and now: a wrong path is the operator's error at the start, not a log lost later.
   const dest = file !== undefined ? openSync(file, 'a', 0o640) : name === 'stdout' ? 1 : 2
   const stream = openDestination({ dest, sync: false, minLength: 0, maxLength: MOST_WAITING })
+  if (file !== undefined) Object.assign(stream, { file }) // reopen() insists on a stream that knows its file
   stream.on('drop', () => losses.dropped++)
   // EPIPE, a full disk: the broker serves on without its log.
   stream.on('error', () => losses.dropped++)
@@ -103,18 +106,25 @@ abstract class OpenedLog implements RootLogger {
     for (const { stream, file } of this.#destinations) if (file !== undefined) stream.reopen(file)
   }
 
-  close(): void {
+  async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    for (const { stream, file } of this.#destinations) {
-      try {
-        stream.flushSync()
-      } catch {
-        // Nobody reads it any more (EPIPE, EAGAIN): there is no one left to tell.
-      }
-      if (file !== undefined) stream.end()
-    }
+    await Promise.all(this.#destinations.map(({ stream }) => ended(stream)))
   }
+}
+
+// flushSync() would be shorter, but overtakes a write that is under way: the last lines would come before it, or alone.
+function ended(stream: LogDestination['stream']): Promise<void> {
+  return new Promise((settle) => {
+    const giveUp = setTimeout(settle, LONGEST_CLOSE)
+    const done = (): void => {
+      clearTimeout(giveUp)
+      settle()
+    }
+    stream.once('close', done)
+    stream.once('error', done)
+    stream.end()
+  })
 }
 
 class TextLog extends OpenedLog {

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { CloseReason, Kind, Total } from '../../src/net/wire.ts'
-import { DEFAULTS, packet, publish, receiveAll, TINY, withRig } from './native-rig.ts'
+import { DEFAULTS, packet, publish, receiveAll, rounds, TINY, withRig } from './native-rig.ts'
 
 const MIB = 1 << 20
 
@@ -76,7 +76,7 @@ for (const [name, sizes] of [
     withRig(sizes, async (rig) => {
       const { socket, opened } = await rig.client()
       rig.pause(opened)
-      await new Promise(setImmediate)
+      await rounds()
       socket.resetAndDestroy()
       await rig.until(() => rig.of(Kind.Closed).length === 1)
       assert.is(rig.of(Kind.Closed)[0].a, CloseReason.SocketError)

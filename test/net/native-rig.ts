@@ -341,6 +341,16 @@ export function publish(topic: string, payload: Uint8Array | string, qos = 0, id
   return packet(0x30 | (qos << 1), Buffer.concat([head, name, packetId, Buffer.from(payload)]))
 }
 
+/** Waits for what no record tells of, one loop iteration at a time. */
+export async function poll(test: () => boolean): Promise<void> {
+  while (!test()) await new Promise(setImmediate)
+}
+
+/** Lets the loop go round: what was written outside a turn has been flushed, what was ready has been told. */
+export async function rounds(count = 2): Promise<void> {
+  for (let i = 0; i < count; i++) await new Promise(setImmediate)
+}
+
 /** Collects what a socket receives until `size` bytes are there. */
 export function receive(socket: Socket, size: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
@@ -360,7 +370,7 @@ export function receive(socket: Socket, size: number): Promise<Buffer> {
     const done = (): void => {
       socket.off('data', onData).off('end', onEnd).off('close', onEnd)
     }
-    socket.on('data', onData).on('end', onEnd).on('close', onEnd)
+    socket.on('data', onData).on('end', onEnd).on('close', onEnd).resume()
   })
 }
 

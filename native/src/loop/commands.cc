@@ -49,7 +49,7 @@ bool Reactor::fail(const char* what) {
 bool Reactor::execute() {
   auto end = static_cast<uint32_t>(memory_.outbox[0]);
   memory_.outbox[0] = 1;
-  if (end <= 1) return true;
+  if (end <= 1 || closed_) return true;
   if (end > memory_.outbox_words) return fail("outbox[0] is behind the end of the outbox");
   const int32_t* at = memory_.outbox + 1;
   const int32_t* stop = memory_.outbox + end;
@@ -60,6 +60,7 @@ bool Reactor::execute() {
     at += used;
     if (queued_since_flush_ >= options_.flush_after) [[unlikely]] flush_all();
   }
+  publish_totals();
   return true;
 }
 
@@ -191,6 +192,14 @@ bool Reactor::frame_of_kept(uint8_t first, const int32_t* words, PublishFrame* f
 }
 
 bool Reactor::with_middle(uint8_t first, int32_t offset, int32_t size, PublishFrame* frame) {
+  if (size < 0) {  // the receiver knows the topic by its alias
+    static constexpr uint8_t kNoTopic[2] = {0, 0};
+    frame->head = {kNoTopic, 2};
+    size &= INT32_MAX;
+  }
+  constexpr int32_t kNeverLeftOut = 1 << 30;
+  frame->never_left_out = (size & kNeverLeftOut) != 0;
+  size &= ~kNeverLeftOut;
   if (!in_outbox(offset, size)) return fail("a frame's middle is outside outboxBytes");
   frame->middle = {memory_.outbox_bytes + offset, static_cast<uint32_t>(size)};
   return frame->finish(first) || fail("a frame longer than a Control Packet can be");

@@ -226,8 +226,8 @@ void Reactor::set_listener_interest(uint32_t id, Listener& listener, uint32_t ev
 }
 
 void Reactor::close(bool tell) {
-  if (closed_) return;
-  closed_ = true;
+  if (closing_) return;
+  closing_ = true;
   execute();
   flush_all();
   listeners_.clear();
@@ -243,6 +243,7 @@ void Reactor::close(bool tell) {
     for (uint32_t slot : told_) connections_.give(slot);
     told_.clear();
   }
+  closed_ = true;
   dirty_.clear();
   kept_.clear();
   groups_.clear();

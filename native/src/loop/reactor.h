@@ -191,7 +191,8 @@ class Reactor {
   bool awake_ = false;
   bool in_turn_ = false;     // the inbox is valid
   bool collecting_ = false;  // records may be added to it
-  bool closed_ = false;
+  bool closing_ = false;
+  bool closed_ = false;  // the last record was told: commands reach nobody
   bool inbox_full_ = false;
   double now_ = 0;
   uint32_t records_ = 0;

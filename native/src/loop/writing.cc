@@ -47,7 +47,7 @@ void Reactor::queue_frame(uint32_t slot, Connection& connection, const PublishFr
 }
 
 bool Reactor::has_room_for(uint32_t slot, Connection& connection, const PublishFrame& frame) {
-  uint32_t limit = frame.has_id ? kMostQueued : connection.output_limit;
+  uint32_t limit = frame.has_id || frame.never_left_out ? kMostQueued : connection.output_limit;
   auto fits = [&] { return uint64_t{connection.out.bytes} + frame.total <= limit; };
   if (frame.total <= connection.max_packet_out) [[likely]] {
     if (fits()) [[likely]] return true;
@@ -104,7 +104,6 @@ void Reactor::flush_all() {
 void Reactor::flush(uint32_t slot, Connection& connection) {
   OutputQueue& out = connection.out;
   if (out.bytes && !connection.is(kBlocked)) {
-    uint32_t offered = out.bytes;
     OutputStore::Sent sent = outputs_.send(out, connection.fd);
     totals_.sends += sent.calls;
     totals_.bytes_out += sent.bytes;
@@ -115,11 +114,11 @@ void Reactor::flush(uint32_t slot, Connection& connection) {
       write_failed(slot, connection, sent.error);
       if (!connection.lives()) return;
     } else {
-      out.habit = offered;
+      out.habit = sent.copied;
       memory_.last_write[slot] = now_;  // progress, or the first wait
       if (out.bytes) {
         connection.set(kBlocked);
-        outputs_.leave_inbox(out);
+        if (!collecting_) outputs_.leave_inbox(out);  // what waited before this turn left it long ago
       }
     }
   }

@@ -25,6 +25,7 @@ struct PublishFrame {
   uint8_t header[5] = {};
   uint8_t header_size = 0;
   bool has_id = false;
+  bool never_left_out = false;
   bool tail_is_copied = true;
   Bytes head, middle, tail;
   // Where the tail lives, if it is referenced: in a block, or in the inbox body [body_at, body_at + body_size).

@@ -12,54 +12,32 @@ namespace martlet {
 
 namespace {
 
-constexpr uint32_t kMostFreeReferences = 4096;
+constexpr uint32_t kMostFreePieces = 8192;
 constexpr size_t kMostParts = 64;
+// Less room than this at a chunk's end is not worth a piece.
+constexpr ptrdiff_t kLeastRest = 64;
 
 }  // namespace
 
 OutputStore::~OutputStore() {
   end_turn();
-  while (free_references_) {
-    Piece* next = free_references_->next;
-    std::free(free_references_);
-    free_references_ = next;
+  while (free_pieces_) {
+    Piece* next = free_pieces_->next;
+    std::free(free_pieces_);
+    free_pieces_ = next;
   }
 }
 
-Piece* OutputStore::take_reference() {
-  Piece* piece = free_references_;
+Piece* OutputStore::push(OutputQueue& queue) {
+  Piece* piece = free_pieces_;
   if (piece) {
-    free_references_ = piece->next;
+    free_pieces_ = piece->next;
     --free_count_;
   } else {
     piece = static_cast<Piece*>(std::malloc(sizeof(Piece)));
     if (!piece) std::abort();
   }
-  return piece;
-}
-
-void OutputStore::free_piece(Piece* piece) {
-  if (piece->capacity) {
-    pool_.give(piece, piece->capacity);
-    return;
-  }
-  if (piece->block) piece->block->release();
-  if (free_count_ >= kMostFreeReferences) {
-    std::free(piece);
-    return;
-  }
-  piece->next = free_references_;
-  free_references_ = piece;
-  ++free_count_;
-}
-
-// The last chunk's length is kept as write_at alone, so that appending touches no header.
-void OutputStore::seal(OutputQueue& queue) {
-  if (queue.write_at) queue.last->length = static_cast<uint32_t>(queue.write_at - queue.last->data);
-}
-
-Piece* OutputStore::push(OutputQueue& queue, Piece* piece) {
-  piece->next = nullptr;
+  *piece = Piece{};
   if (queue.last) {
     queue.last->next = piece;
   } else {
@@ -69,24 +47,57 @@ Piece* OutputStore::push(OutputQueue& queue, Piece* piece) {
   return piece;
 }
 
-void OutputStore::add_chunk(OutputQueue& queue, uint32_t size) {
+void OutputStore::drop_chunk(Piece* piece) {
+  if (piece->chunk && --piece->chunk->pieces == 0) pool_.give(piece->chunk, piece->chunk->capacity);
+  piece->chunk = nullptr;
+}
+
+void OutputStore::free_piece(Piece* piece) {
+  drop_chunk(piece);
+  if (piece->block) piece->block->release();
+  if (free_count_ >= kMostFreePieces) {
+    std::free(piece);
+    return;
+  }
+  piece->next = free_pieces_;
+  free_pieces_ = piece;
+  ++free_count_;
+}
+
+// An open piece's length is kept as write_at alone, so that appending touches no header.
+void OutputStore::seal(OutputQueue& queue) {
+  if (queue.write_at) queue.last->length = static_cast<uint32_t>(queue.write_at - queue.last->data);
+}
+
+/** A new last piece with room for some bytes: at least `size`, if a chunk of the usual size holds them. */
+void OutputStore::open_piece(OutputQueue& queue, uint32_t size) {
   seal(queue);
-  // A first chunk as large as what this connection usually sends a turn; every further one is larger.
-  size_t wish = std::max<size_t>(size, queue.first ? queue.bytes * size_t{2} : queue.habit) + sizeof(Piece);
-  wish = std::min(wish, BufferPool::kLarge);
+  Piece* before = queue.last;
+  if (before && before->refers && before->chunk && before->chunk->end() - before->rest >= static_cast<ptrdiff_t>(size)) {
+    Piece* piece = push(queue);
+    piece->chunk = before->chunk;  // takes the other piece's hold over
+    piece->data = queue.write_at = before->rest;
+    queue.write_end = piece->chunk->end();
+    before->chunk = nullptr;
+    return;
+  }
+  // A first chunk as large as what this connection usually sends a turn; every further one is of the next size.
+  size_t usual = before && before->chunk ? before->chunk->capacity * size_t{8} : queue.habit;
+  size_t wish = std::min(std::max<size_t>(size, usual) + sizeof(Chunk), BufferPool::kLarge);
   uint32_t capacity;
-  auto* piece = static_cast<Piece*>(pool_.take(wish, &capacity));
-  auto* data = reinterpret_cast<uint8_t*>(piece + 1);
-  *piece = Piece{nullptr, data, 0, capacity, nullptr, 0, 0};
-  push(queue, piece);
-  queue.write_at = data;
-  queue.write_end = reinterpret_cast<uint8_t*>(piece) + capacity;
+  auto* chunk = static_cast<Chunk*>(pool_.take(wish, &capacity));
+  *chunk = Chunk{capacity, 1};
+  if (before && before->refers) drop_chunk(before);
+  Piece* piece = push(queue);
+  piece->chunk = chunk;
+  piece->data = queue.write_at = chunk->begin();
+  queue.write_end = chunk->end();
 }
 
 void OutputStore::append(OutputQueue& queue, const uint8_t* bytes, uint32_t size) {
   queue.bytes += size;
   while (size > 0) {
-    if (queue.room() == 0) add_chunk(queue, size);
+    if (queue.room() == 0) open_piece(queue, size);
     uint32_t part = std::min(size, queue.room());
     std::memcpy(queue.write_at, bytes, part);
     queue.write_at += part;
@@ -99,18 +110,34 @@ bool OutputStore::reserve(OutputQueue& queue, uint32_t size) {
   if (queue.room() >= size) return true;
   // Not for the sake of a large frame in a half-full chunk: append() splits it instead and wastes nothing.
   if (size > BufferPool::kSmall / 4) return false;
-  add_chunk(queue, size);
+  open_piece(queue, size);
   return true;
 }
 
-void OutputStore::refer_to_block(OutputQueue& queue, Block* block, const uint8_t* bytes, uint32_t size) {
+Piece* OutputStore::push_reference(OutputQueue& queue, const uint8_t* bytes, uint32_t size) {
   seal(queue);
-  block->retain();
-  Piece* piece = take_reference();
-  *piece = Piece{nullptr, bytes, size, 0, block, 0, 0};
-  push(queue, piece);
+  Piece* before = queue.last;
+  Piece* piece = push(queue);
+  piece->refers = true;
+  piece->data = bytes;
+  piece->length = size;
+  if (before && before->refers) {
+    piece->chunk = before->chunk;
+    piece->rest = before->rest;
+    before->chunk = nullptr;
+  } else if (before && queue.write_end - queue.write_at >= kLeastRest) {
+    piece->chunk = before->chunk;
+    piece->rest = queue.write_at;
+    ++piece->chunk->pieces;
+  }
   queue.bytes += size;
   queue.write_at = queue.write_end = nullptr;
+  return piece;
+}
+
+void OutputStore::refer_to_block(OutputQueue& queue, Block* block, const uint8_t* bytes, uint32_t size) {
+  block->retain();
+  push_reference(queue, bytes, size)->block = block;
 }
 
 void OutputStore::refer_to_inbox(OutputQueue& queue, const uint8_t* bytes, uint32_t size, uint32_t body_at,
@@ -120,12 +147,9 @@ void OutputStore::refer_to_inbox(OutputQueue& queue, const uint8_t* bytes, uint3
     refer_to_block(queue, block, block->data() + (bytes - (inbox_ + body_at)), size);
     return;
   }
-  seal(queue);
-  Piece* piece = take_reference();
-  *piece = Piece{nullptr, bytes, size, 0, nullptr, body_at, body_size};
-  push(queue, piece);
-  queue.bytes += size;
-  queue.write_at = queue.write_end = nullptr;
+  Piece* piece = push_reference(queue, bytes, size);
+  piece->body_at = body_at;
+  piece->body_size = body_size;
 }
 
 Block* OutputStore::block_of_body(uint32_t body_at, uint32_t body_size) {
@@ -140,7 +164,7 @@ Block* OutputStore::block_of_body(uint32_t body_at, uint32_t body_size) {
 
 void OutputStore::leave_inbox(OutputQueue& queue) {
   for (Piece* piece = queue.first; piece; piece = piece->next) {
-    if (piece->capacity || piece->block) continue;
+    if (!piece->refers || piece->block) continue;
     Block* block = block_of_body(piece->body_at, piece->body_size);
     block->retain();
     piece->data = block->data() + (piece->data - (inbox_ + piece->body_at));
@@ -160,8 +184,10 @@ OutputStore::Sent OutputStore::send(OutputQueue& queue, int fd) {
   while (queue.first) {
     int64_t taken;
     size_t offered = 0;
+    result.copied = 0;
     if (!queue.first->next) {
       offered = queue.first->length;
+      if (!queue.first->refers) result.copied = queue.first->length;
       taken = sockets::send(fd, queue.first->data, offered);
     } else {
       iovec parts[kMostParts];
@@ -169,6 +195,7 @@ OutputStore::Sent OutputStore::send(OutputQueue& queue, int fd) {
       for (Piece* piece = queue.first; piece && count < kMostParts; piece = piece->next) {
         parts[count++] = iovec{const_cast<uint8_t*>(piece->data), piece->length};
         offered += piece->length;
+        if (!piece->refers) result.copied += piece->length;
       }
       taken = sockets::send(fd, parts, count);
     }

@@ -1,4 +1,4 @@
-// What a connection still has to send: a list of pieces, each either a pooled chunk with copied bytes, or a reference
+// What a connection still has to send: a list of pieces, each either copied bytes in a pooled chunk, or a reference
 // to bytes of this turn's inbox, or a reference to a block. OutputQueue is the small part each connection carries;
 // OutputStore owns the memory behind all of them. Knows sockets only as a place to send to.
 #pragma once
@@ -12,24 +12,38 @@
 
 namespace martlet {
 
+// A pool buffer with copied bytes; shared by the pieces that lie in it.
+struct Chunk {
+  uint32_t capacity;  // of the pool buffer this header stands in
+  uint32_t pieces;    // that hold it
+
+  uint8_t* begin() { return reinterpret_cast<uint8_t*>(this + 1); }
+  uint8_t* end() { return reinterpret_cast<uint8_t*>(this) + capacity; }
+};
+
 struct Piece {
   Piece* next;
   const uint8_t* data;  // first unsent byte
-  uint32_t length;      // unsent bytes; of the last chunk only after seal()
-  uint32_t capacity;    // size of the pool buffer this header stands in; 0: a reference
-  Block* block;         // reference to a block; null: to the inbox, whose body [body_at, + body_size) holds the bytes
+  uint32_t length;      // unsent bytes; of an open last piece only after seal()
+  // A copied piece lies in `chunk`. A reference refers to `block` or, if that is null, to the inbox, whose body
+  // [body_at, + body_size) holds the bytes; its `chunk`, if any, is the one before it, free from `rest` on: the next
+  // frame's few bytes of header go there instead of into a chunk of their own.
   uint32_t body_at;
   uint32_t body_size;
+  bool refers;
+  Block* block;
+  Chunk* chunk;
+  uint8_t* rest;
 };
 
 // All zero is an empty queue.
 struct OutputQueue {
-  uint8_t* write_at;  // free space of the last piece, if that is a chunk
+  uint8_t* write_at;  // free space behind the last piece, if that one is copied bytes
   uint8_t* write_end;
   Piece* first;
   Piece* last;
   uint32_t bytes;
-  uint32_t habit;  // what the last flush sent: sizes the first chunk of the next one
+  uint32_t habit;  // bytes the last flush had copied: sizes the first chunk of the next one
 
   uint32_t room() const { return static_cast<uint32_t>(write_end - write_at); }
 };
@@ -53,6 +67,7 @@ class OutputStore {
   struct Sent {
     uint64_t bytes = 0;
     uint32_t calls = 0;
+    uint32_t copied = 0;  // of the bytes last offered, those that lay in chunks
     int error = 0;  // positive errno; 0 also when the socket took less than there was
   };
   /** Sends until the queue is empty or the socket takes no more. */
@@ -65,17 +80,18 @@ class OutputStore {
   void clear(OutputQueue& queue);
 
  private:
-  Piece* push(OutputQueue& queue, Piece* piece);
-  Piece* take_reference();
+  Piece* push(OutputQueue& queue);
   void free_piece(Piece* piece);
-  void add_chunk(OutputQueue& queue, uint32_t size);
+  void drop_chunk(Piece* piece);
+  Piece* push_reference(OutputQueue& queue, const uint8_t* bytes, uint32_t size);
+  void open_piece(OutputQueue& queue, uint32_t size);
   Block* block_of_body(uint32_t body_at, uint32_t body_size);
   void seal(OutputQueue& queue);
   void sent(OutputQueue& queue, uint64_t bytes);
 
   BufferPool& pool_;
   const uint8_t* inbox_;
-  Piece* free_references_ = nullptr;
+  Piece* free_pieces_ = nullptr;
   uint32_t free_count_ = 0;
   std::unordered_map<uint32_t, Block*> bodies_;  // inbox bodies that outlive this turn, by offset
 };

@@ -3,12 +3,13 @@
 import { writeConnack } from '../../mqtt/connack.ts'
 import { type ConnectPacket, readConnect, UnacceptableProtocolVersion } from '../../mqtt/connect.ts'
 import { MqttError } from '../../mqtt/mqtt-error.ts'
-import type { Properties } from '../../mqtt/properties.ts'
+import { type Properties, propertiesSize } from '../../mqtt/properties.ts'
 import type { QoS } from '../../mqtt/qos.ts'
 import { ReasonCode, reasonName } from '../../mqtt/reason-code.ts'
 import { topicNameProblem } from '../../mqtt/topic.ts'
 import { announcedCapabilities } from '../capabilities.ts'
 import type { Client } from '../client.ts'
+import { EnhancedAuthentication } from '../enhanced-authentication.ts'
 import { forwardableProperties } from '../forwardable-properties.ts'
 import type { Verdict } from '../hooks.ts'
 
@@ -28,6 +29,7 @@ export function handleConnect(client: Client, first: number, body: Uint8Array): 
     return undefined
   }
   const { hooks, settings } = client.context
+  if (packet.properties.authenticationMethod !== undefined) return beginAuthentication(client, packet)
   if (hooks.authenticate === undefined) {
     finishConnect(client, packet, settings.allowAnonymous || ReasonCode.NotAuthorized)
     return undefined
@@ -44,6 +46,19 @@ export function handleConnect(client: Client, first: number, body: Uint8Array): 
   })
 }
 
+/** Enhanced authentication decides; the CONNECT is finished when its exchange has succeeded. */
+function beginAuthentication(client: Client, packet: ConnectPacket): Promise<void> | undefined {
+  const method = packet.properties.authenticationMethod!
+  client.authentication = new EnhancedAuthentication(client, method, (data) =>
+    finishConnect(client, packet, true, data),
+  )
+  client.connecting()
+  const begun = client.authentication.begin(packet.properties.authenticationData)
+  if (begun !== false) return begun
+  refuse(client, ReasonCode.BadAuthenticationMethod, `Authentication Method ${method} is not offered`) // [MQTT-4.12.0-1]
+  return undefined
+}
+
 /** A session's expiry in seconds: what the client asked for, within what the broker allows; 0xFFFFFFFF = never. */
 export function effectiveExpiry(asked: number, most: number): number {
   return Math.min(asked === NEVER ? Number.POSITIVE_INFINITY : asked, most)
@@ -58,7 +73,7 @@ function readOrRefuse(client: Client, first: number, body: Uint8Array): ConnectP
       if (error instanceof MqttError && announcesMqtt5(body)) client.version = 5
       throw error
     }
-    client.version = error.answerVersion
+    client.version = 4 // the answer 3.1.1 demands, and the one that any version's client has a chance to know
     refuse(client, ReasonCode.UnsupportedProtocolVersion, error.message) // [MQTT-3.1.2-2]
     return undefined
   }
@@ -70,9 +85,6 @@ function announcesMqtt5(body: Uint8Array): boolean {
 
 function connectProblem(client: Client, packet: ConnectPacket): { reasonCode: ReasonCode; text: string } | undefined {
   const { settings, sessions } = client.context
-  if (packet.properties.authenticationMethod !== undefined) {
-    return { reasonCode: ReasonCode.BadAuthenticationMethod, text: 'no enhanced authentication is offered' }
-  }
   if (packet.clientId === '') {
     if (!settings.allowZeroLengthClientId)
       return { reasonCode: ReasonCode.ClientIdentifierNotValid, text: 'empty Client Identifier' }
@@ -92,6 +104,12 @@ function connectProblem(client: Client, packet: ConnectPacket): { reasonCode: Re
     if (topicProblem !== undefined) throw new MqttError(ReasonCode.TopicNameInvalid, `Will: ${topicProblem}`)
     if (packet.will.retain && !settings.retainAvailable) {
       return { reasonCode: ReasonCode.RetainNotSupported, text: 'Will Retain, but retained messages are not available' } // [MQTT-3.2.2-13]
+    }
+    if (packet.will.qos > settings.maxQos) {
+      return {
+        reasonCode: ReasonCode.QosNotSupported,
+        text: `Will QoS ${packet.will.qos}, the maximum is ${settings.maxQos}`,
+      } // [MQTT-3.2.2-12]
     }
   }
   if (!sessions.hasRoomFor(packet.clientId))
@@ -118,7 +136,7 @@ function refuse(client: Client, reasonCode: ReasonCode, text: string): void {
   client.end({ reason: text })
 }
 
-function finishConnect(client: Client, packet: ConnectPacket, verdict: Verdict): void {
+function finishConnect(client: Client, packet: ConnectPacket, verdict: Verdict, proof?: Uint8Array): void {
   const { context } = client
   const { settings, sessions, journal } = context
   const reason = verdict === true ? ReasonCode.Success : verdict === false ? ReasonCode.NotAuthorized : verdict
@@ -135,12 +153,13 @@ function finishConnect(client: Client, packet: ConnectPacket, verdict: Verdict):
   session.expiryInterval = sessionExpiry(packet, settings.sessionExpiry)
   session.isBridge = packet.bridge
   session.maximumPacketSize = client.maximumPacketSize
+  session.topicAliasMaximum = Math.min(packet.properties.topicAliasMaximum ?? 0, settings.maxTopicAliasBroker) // [MQTT-3.1.2-26]
   context.wills.cancelDelayed(clientId)
   if (session.isPersistent) journal.sessionOpened(session)
 
   const keepAlive = effectiveKeepAlive(packet, settings.maxKeepalive)
   client.keepAlive = keepAlive * 1000
-  client.will = willOf(packet)
+  client.will = willOf(client, packet)
   if (client.will !== undefined) context.wills.record(clientId, client.will)
   const outputLimit = Math.max(settings.outputLimit, 1)
   client.connection.admit(settings.maxPacketSize, Math.min(client.maximumPacketSize, 0x7fffffff), outputLimit)
@@ -148,10 +167,10 @@ function finishConnect(client: Client, packet: ConnectPacket, verdict: Verdict):
   context.counters.clientConnected()
   logConnected(client, packet, present)
 
-  const properties = packet.protocolVersion === 5 ? connackProperties(client, packet, keepAlive, assigned) : {}
+  const properties = packet.protocolVersion === 5 ? connackProperties(client, packet, keepAlive, assigned, proof) : {}
   client.whenStored(() => {
     if (client.session !== session) return // it was gone before the store answered
-    const answer = new Uint8Array(1024 + clientId.length * 3)
+    const answer = new Uint8Array(256 + propertiesSize(properties))
     const connack = { sessionPresent: present, reasonCode: ReasonCode.Success, properties }
     const end = writeConnack(answer, 0, connack, packet.protocolVersion, client.maximumPacketSize)
     client.send(answer.subarray(0, end))
@@ -177,24 +196,32 @@ function connackProperties(
   packet: ConnectPacket,
   keepAlive: number,
   assigned: string | undefined,
+  proof: Uint8Array | undefined,
 ): Properties {
   const { session, context } = client
   const granted = session!.expiryInterval
   const asked = packet.properties.sessionExpiryInterval ?? 0
+  const { responseInformation } = context.settings
+  const wantsResponses = packet.properties.requestResponseInformation === true && responseInformation !== ''
   const changedExpiry = granted !== effectiveExpiry(asked, Number.POSITIVE_INFINITY)
   return {
     ...(changedExpiry ? { sessionExpiryInterval: Math.min(granted, NEVER) } : {}), // [MQTT-3.2.2-20]
     ...announcedCapabilities(context.settings),
     ...(assigned === undefined ? {} : { assignedClientIdentifier: assigned }), // [MQTT-3.2.2-16]
+    // [MQTT-4.12.0-5]: the method is repeated, with the last word of the exchange if there is one.
+    ...(client.authentication === undefined ? {} : { authenticationMethod: client.authentication.method }),
+    ...(proof === undefined ? {} : { authenticationData: proof }),
+    ...(wantsResponses ? { responseInformation } : {}), // [MQTT-3.1.2-28]
     ...(keepAlive === packet.keepAlive ? {} : { serverKeepAlive: keepAlive }), // [MQTT-3.2.2-21]
   }
 }
 
-function willOf(packet: ConnectPacket): Client['will'] {
+function willOf(client: Client, packet: ConnectPacket): Client['will'] {
   const { will } = packet
   if (will === undefined) return undefined
   const { properties } = will
   return {
+    client: client.identity,
     topic: will.topic,
     payload: will.payload,
     qos: will.qos as QoS,

@@ -65,6 +65,14 @@ function handleAcknowledgement(client: Client, type: number, view: Acknowledgeme
 
 function beforeConnected(client: Client, type: number, first: number, body: Uint8Array): Promise<void> | undefined {
   if (type === PacketType.Connect && client.state === 'awaiting-connect') return handleConnect(client, first, body)
+  if (client.authentication !== undefined && type === PacketType.Auth) return handleAuth(client, first, body)
+  if (type === PacketType.Disconnect && client.state === 'connecting') {
+    client.end({ reason: 'disconnected during authentication' })
+    return undefined
+  }
+  if (client.state === 'connecting') {
+    throw new MqttError(ReasonCode.ProtocolError, `${packetName(type)} during authentication`, 'MQTT-3.1.2-30')
+  }
   if (type === PacketType.Connect) throw new MqttError(ReasonCode.ProtocolError, 'second CONNECT', 'MQTT-3.1.0-2')
   throw new MqttError(ReasonCode.ProtocolError, `${packetName(type)} before CONNECT`, 'MQTT-3.1.0-1')
 }

@@ -6,8 +6,8 @@ import { PublishView, readPublish } from '../../mqtt/publish.ts'
 import type { QoS } from '../../mqtt/qos.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import { decodeUtf8, isWellFormedUtf8 } from '../../mqtt/utf8.ts'
-import { readVariableByteInteger } from '../../mqtt/variable-byte-integer.ts'
-import { receiveMaximum, TOPIC_ALIAS_MAXIMUM } from '../capabilities.ts'
+import { readVariableByteInteger, variableByteIntegerSize } from '../../mqtt/variable-byte-integer.ts'
+import { receiveMaximum } from '../capabilities.ts'
 import type { Client } from '../client.ts'
 import { forwardableBytes } from '../forwardable-properties.ts'
 import type { Verdict } from '../hooks.ts'
@@ -39,12 +39,23 @@ export function handlePublish(
   if (view.retain && !context.settings.retainAvailable) {
     throw new MqttError(ReasonCode.RetainNotSupported, 'PUBLISH with RETAIN, which is not available', 'MQTT-3.2.2-14')
   }
-  if (qos === 2 && isRepeated(client, packetId)) {
+  if (qos > context.settings.maxQos) {
+    throw new MqttError(
+      ReasonCode.QosNotSupported,
+      `PUBLISH with QoS ${qos}, the maximum is ${context.settings.maxQos}`,
+      'MQTT-3.2.2-11',
+    )
+  }
+  if (qos > 0 && isRepeated(client, qos, packetId)) {
     if (kept !== 0) context.kept.release(kept)
     client.acknowledge(PacketType.Pubrec, packetId, 0) // [MQTT-4.3.3-10]
     return undefined
   }
 
+  if (view.payloadFormatIndicator === 1 && context.settings.validatePayloadFormat && kept === 0) {
+    const { payloadOffset } = view
+    if (!isWellFormedUtf8(body, payloadOffset, payloadLength)) return refusePayload(client, qos, packetId)
+  }
   const publication = publicationOf(client, topic, body, offset, length, inInbox, kept)
   const verdict = mayPublish(client, publication)
   if (verdict === true) {
@@ -80,10 +91,11 @@ function topicOf(client: Client, topicId: number, bytes: Uint8Array): Topic {
 /** Sets or follows a Topic Alias [MQTT-3.3.2-8]. */
 function aliasedTopic(client: Client, bytes: Uint8Array): Topic {
   const { topicAlias, topicLength } = view
-  if (topicAlias > TOPIC_ALIAS_MAXIMUM) {
+  const most = client.context.settings.maxTopicAlias
+  if (topicAlias > most) {
     throw new MqttError(
       ReasonCode.TopicAliasInvalid,
-      `Topic Alias ${topicAlias}, the maximum is ${TOPIC_ALIAS_MAXIMUM}`,
+      `Topic Alias ${topicAlias}, the maximum is ${most}`,
       'MQTT-3.3.2-9',
     )
   }
@@ -94,24 +106,31 @@ function aliasedTopic(client: Client, bytes: Uint8Array): Topic {
     return topic
   }
   const known = client.aliases?.get(topicAlias)
-  if (known === undefined)
+  if (known === undefined) {
     throw new MqttError(ReasonCode.ProtocolError, `Topic Alias ${topicAlias} was never set`, 'MQTT-3.3.4-7')
+  }
   return known
 }
 
 /** A QoS 2 identifier known already is acknowledged again, not routed again; a new one must fit our Receive Maximum. */
-function isRepeated(client: Client, packetId: number): boolean {
+function isRepeated(client: Client, qos: number, packetId: number): boolean {
   const { inbound } = client.session!
-  if (inbound === undefined) return false
-  if (inbound.has(packetId)) return true
-  if (client.version === 5 && inbound.count >= receiveMaximum(client.context.settings)) {
+  if (qos === 2 && inbound?.has(packetId) === true) return true
+  const unanswered = (inbound?.count ?? 0) + client.unansweredPublishes
+  if (client.version === 5 && unanswered >= receiveMaximum(client.context.settings)) {
     throw new MqttError(
       ReasonCode.ReceiveMaximumExceeded,
-      'more QoS 2 messages than the Receive Maximum',
+      'more messages at a time than the Receive Maximum',
       'MQTT-3.3.4-9',
     )
   }
   return false
+}
+
+/** Said to be UTF-8, but it is not; asked only where the broker is told to. */
+function refusePayload(client: Client, qos: number, packetId: number): undefined {
+  if (qos === 0) throw new MqttError(ReasonCode.PayloadFormatInvalid, 'PUBLISH: the payload is not UTF-8, as it says')
+  client.acknowledge(qos === 1 ? PacketType.Puback : PacketType.Pubrec, packetId, ReasonCode.PayloadFormatInvalid)
 }
 
 function publicationOf(
@@ -136,6 +155,10 @@ function publicationOf(
     publication.publisher = client.session
     publication.properties = properties
     publication.expiresAt = expiresAt
+    // Nothing the broker must take out or count down: receivers get the property block as it stands.
+    if (client.version === 5 && messageExpiryInterval < 0 && properties.length === view.propertiesLength) {
+      publication.tail5 = view.propertiesOffset - variableByteIntegerSize(view.propertiesLength)
+    }
     return publication
   }
   const name =

@@ -8,6 +8,7 @@ import { isSharedFilter, sharedFilterProblem, topicFilterProblem } from '../../m
 import type { Client } from '../client.ts'
 import type { Verdict } from '../hooks.ts'
 import { RetainedReplay } from '../retained-replay.ts'
+import type { BrokerSettings } from '../settings.ts'
 
 interface Outcome {
   reasonCode: number
@@ -17,6 +18,9 @@ interface Outcome {
 export function handleSubscribe(client: Client, first: number, body: Uint8Array): Promise<void> | undefined {
   const packet = readSubscribe(first, body, client.version)
   for (const { filter } of packet.subscriptions) requireTopicFilter(filter)
+  if (packet.properties.subscriptionIdentifiers !== undefined && !client.context.settings.subscriptionIdentifiers) {
+    throw new MqttError(ReasonCode.SubscriptionIdentifiersNotSupported, 'Subscription Identifiers are not available')
+  }
   const subscriptionId = packet.properties.subscriptionIdentifiers?.[0] ?? 0
   const verdicts = packet.subscriptions.map((request) => maySubscribe(client, request))
   if (!verdicts.some((verdict) => verdict instanceof Promise)) {
@@ -80,6 +84,8 @@ function subscribe(client: Client, request: SubscriptionRequest, verdict: Verdic
     )
     return { reasonCode: verdict === false ? ReasonCode.NotAuthorized : verdict, replay: undefined }
   }
+  const unavailable = notAvailable(filter, context.settings)
+  if (unavailable !== undefined) return { reasonCode: unavailable, replay: undefined }
   // Well-formed, but deeper than we go: refused alone, the connection stays.
   if (topicFilterProblem(filter, context.settings.maxTopicLevels) !== undefined) {
     return { reasonCode: ReasonCode.TopicFilterInvalid, replay: undefined }
@@ -91,6 +97,13 @@ function subscribe(client: Client, request: SubscriptionRequest, verdict: Verdic
   const isNew = session.subscribe(filter, options, retainHandling as 0 | 1 | 2)
   context.events.emit('subscribed', client.identity, filter, qos)
   return { reasonCode: qos, replay: replayFor(client, filter, qos, subscriptionId, retainHandling, isNew) }
+}
+
+/** Why a filter cannot be had from this broker, as CONNACK announced. */
+function notAvailable(filter: string, settings: BrokerSettings): ReasonCode | undefined {
+  if (!settings.sharedSubscriptions && isSharedFilter(filter)) return ReasonCode.SharedSubscriptionsNotSupported
+  if (!settings.wildcardSubscriptions && /[+#]/.test(filter)) return ReasonCode.WildcardSubscriptionsNotSupported
+  return undefined
 }
 
 /** Retained messages are sent for every SUBSCRIBE unless it asks otherwise [MQTT-3.3.1-9 .. 11], never to shared ones. */

@@ -1,0 +1,201 @@
+#include "fake_kernel.h"
+
+#include <errno.h>
+
+#include <algorithm>
+#include <cstring>
+
+FakeKernel* FakeKernel::current = nullptr;
+
+int FakeKernel::connect() {
+  int fd = next_fd++;
+  sockets[fd];
+  backlog.push_back(fd);
+  return fd;
+}
+
+size_t FakeKernel::open_sockets() const {
+  size_t count = 0;
+  for (auto& [fd, socket] : sockets) {
+    bool queued = std::find(backlog.begin(), backlog.end(), fd) != backlog.end();
+    if (socket.open && !queued) ++count;
+  }
+  return count;
+}
+
+namespace martlet::sockets {
+
+namespace {
+
+FakeKernel& kernel() { return *FakeKernel::current; }
+
+FakeSocket* find(int fd) {
+  auto found = kernel().sockets.find(fd);
+  return found == kernel().sockets.end() || !found->second.open ? nullptr : &found->second;
+}
+
+size_t some(size_t most) {
+  if (most <= 1 || kernel().whole_reads || kernel().random() % 3) return most;
+  return 1 + kernel().random() % most;
+}
+
+uint32_t readiness(const FakeSocket& socket) {
+  uint32_t events = 0;
+  if (socket.read < socket.sent.size() || socket.fin || socket.reset) events |= EPOLLIN;
+  if (socket.window > 0 || socket.reset) events |= EPOLLOUT;
+  if (socket.reset) events |= EPOLLHUP;
+  if (socket.reset && !socket.reset_told) events |= EPOLLERR;
+  if (socket.fin && socket.write_ended) events |= EPOLLHUP;
+  return events & (socket.events | EPOLLHUP | EPOLLERR);
+}
+
+}  // namespace
+
+int socket(int) { return kernel().listener = kernel().next_fd++; }
+int bind(int, const sockaddr*, socklen_t) { return 0; }
+int listen(int, int) { return 0; }
+int local_port(int) { return 1883; }
+
+int accept(int, sockaddr_storage* peer) {
+  FakeKernel& k = kernel();
+  if (k.backlog.empty()) return -EAGAIN;
+  if (k.open_sockets() >= k.descriptors) return -EMFILE;
+  if (k.random() % 20 == 0) return -ECONNABORTED;
+  int fd = k.backlog.front();
+  k.backlog.erase(k.backlog.begin());
+  peer->ss_family = AF_INET;
+  return fd;
+}
+
+int set_option(int, int, int, int) { return 0; }
+int linger_zero(int) { return 0; }
+int pending_error(int) { return ECONNRESET; }
+
+int64_t recv(int fd, void* into, size_t size) {
+  FakeSocket* socket = find(fd);
+  if (!socket) return -EBADF;
+  size_t there = socket->sent.size() - socket->read;
+  if (there == 0) {
+    if (socket->reset) {
+      if (socket->reset_told) return 0;
+      socket->reset_told = true;
+      return -ECONNRESET;
+    }
+    return socket->fin ? 0 : -EAGAIN;
+  }
+  size_t count = some(std::min(size, there));
+  if (into) std::memcpy(into, socket->sent.data() + socket->read, count);
+  socket->read += count;
+  return static_cast<int64_t>(count);
+}
+
+int64_t discard(int fd, size_t size) { return recv(fd, nullptr, size); }
+
+int64_t send(int fd, const void* from, size_t size) {
+  iovec part{const_cast<void*>(from), size};
+  return send(fd, &part, 1);
+}
+
+int64_t send(int fd, const iovec* parts, size_t count) {
+  FakeSocket* socket = find(fd);
+  if (!socket) return -EBADF;
+  if (socket->write_ended) return -EPIPE;
+  if (socket->reset) {
+    socket->reset_told = true;
+    return -ECONNRESET;
+  }
+  size_t total = 0;
+  for (size_t i = 0; i < count; ++i) total += parts[i].iov_len;
+  size_t taken = std::min(some(total), socket->window);
+  if (taken == 0 && total > 0) return -EAGAIN;
+  size_t left = taken;
+  for (size_t i = 0; i < count && left > 0; ++i) {
+    size_t part = std::min(left, parts[i].iov_len);
+    auto* bytes = static_cast<const uint8_t*>(parts[i].iov_base);
+    socket->received.insert(socket->received.end(), bytes, bytes + part);
+    left -= part;
+  }
+  socket->window -= taken;
+  return static_cast<int64_t>(taken);
+}
+
+int shutdown_write(int fd) {
+  FakeSocket* socket = find(fd);
+  if (!socket || socket->reset) return -ENOTCONN;
+  socket->write_ended = true;
+  return 0;
+}
+
+void close(int fd) {
+  if (FakeSocket* socket = find(fd)) socket->open = false;
+}
+
+int epoll_create() { return kernel().next_fd++; }
+
+int epoll_add(int epoll, int fd, uint32_t events, uint64_t tag) {
+  FakeKernel& k = kernel();
+  if (fd == k.wake) k.wake_tag = tag;
+  return epoll_modify(epoll, fd, events, tag);
+}
+
+int epoll_modify(int, int fd, uint32_t events, uint64_t tag) {
+  FakeKernel& k = kernel();
+  if (fd == k.wake) return 0;
+  if (fd == k.listener) {
+    k.listener_events = events;
+    k.listener_tag = tag;
+    return 0;
+  }
+  FakeSocket* socket = find(fd);
+  if (!socket) return -EBADF;
+  socket->events = events;
+  socket->tag = tag;
+  return 0;
+}
+
+int epoll_poll(int, epoll_event* events, int size) {
+  FakeKernel& k = kernel();
+  int count = 0;
+  auto add = [&](uint32_t ready, uint64_t tag) {
+    events[count].events = ready;
+    events[count++].data.u64 = tag;
+  };
+  if (k.wake_set) add(EPOLLIN, k.wake_tag);
+  if (k.listener >= 0 && !k.backlog.empty() && (k.listener_events & EPOLLIN)) add(EPOLLIN, k.listener_tag);
+  // Round the sockets, from where the last poll ended: nobody is always first.
+  auto from = k.sockets.upper_bound(k.last_polled);
+  auto visit = [&](auto begin, auto end) {
+    for (auto it = begin; it != end && count < size; ++it) {
+      if (!it->second.open || it->second.tag == 0) continue;
+      if (uint32_t ready = readiness(it->second)) {
+        add(ready, it->second.tag);
+        k.last_polled = it->first;
+      }
+    }
+  };
+  visit(from, k.sockets.end());
+  visit(k.sockets.begin(), from);
+  return count;
+}
+
+int event_create() { return kernel().wake = kernel().next_fd++; }
+void event_signal(int) { kernel().wake_set = true; }
+void event_clear(int) { kernel().wake_set = false; }
+int somaxconn() { return 4096; }
+double now() { return kernel().time += 0.25; }
+
+void random_bytes(void* into, size_t size) {
+  std::mt19937 fixed(7);
+  auto* at = static_cast<uint8_t*>(into);
+  for (size_t i = 0; i < size; ++i) at[i] = static_cast<uint8_t>(fixed());
+}
+
+}  // namespace martlet::sockets
+
+bool FakeKernel::ready() {
+  epoll_event events[8];
+  int remembered = last_polled;
+  int count = martlet::sockets::epoll_poll(0, events, 8);
+  last_polled = remembered;
+  return count > 0;
+}

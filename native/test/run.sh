@@ -1,0 +1,25 @@
+#!/bin/sh
+# Builds the reactor without Node, against a fake kernel, under ASan and UBSan, and runs its tests.
+# Usage: native/test/run.sh [rounds of the random walk]. The last line is `N passed, N failed`.
+set -eu
+root=$(cd "$(dirname "$0")/../.." && pwd)
+out="$root/build/native-test"
+mkdir -p "$out"
+cd "$root"
+flags='-std=c++20 -g -O1 -Wall -Wextra -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -Inative/src -Inative/test'
+# Everything but Node and the real kernel; an object is built again when any source or header is newer.
+newest=$(ls -t native/src/*/*.h native/test/*.h | head -n 1)
+sources=$(ls native/src/*/*.cc native/test/*.cc | grep -v -e node_loop.cc -e net/sockets.cc)
+objects=
+stale=
+for source in $sources; do
+  object="$out/$(echo "$source" | tr / -).o"
+  objects="$objects $object"
+  if [ ! -e "$object" ] || [ "$source" -nt "$object" ] || [ "$newest" -nt "$object" ]; then stale="$stale $source"; fi
+done
+if [ -n "$stale" ]; then
+  echo "$stale" | tr ' ' '\n' | grep . | xargs -P 2 -I{} sh -c \
+    "${CXX:-g++} $flags -c {} -o $out/\$(echo {} | tr / -).o"
+fi
+${CXX:-g++} $flags $objects -o "$out/tests"
+exec "$out/tests" "${1:-300}"

@@ -1,0 +1,84 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { ConfigError } from '../../src/config/config-error.ts'
+import { type Configuration, resolveConfiguration } from '../../src/config/configuration.ts'
+import { parseYaml } from '../../src/config/yaml-file.ts'
+
+const resolved = (text: string): Configuration => resolveConfiguration([parseYaml(text, 'm.yaml')])
+const refusal = (text: string): ConfigError => {
+  try {
+    resolved(text)
+  } catch (error) {
+    assert.instance(error, ConfigError)
+    return error as ConfigError
+  }
+  return assert.unreachable(`accepted: ${text}`) as never
+}
+
+test('settings and listeners are read', () => {
+  const configuration = resolved(`
+listeners:
+  - port: 0
+    host: 127.0.0.1
+  - port: 1884
+    socket_domain: ipv6
+allow_anonymous: true
+max_queued_bytes: 1MiB
+connect_timeout: 500ms
+persistent_client_expiration: 7d
+log_dest: [stdout, file /tmp/m.log]
+`)
+  assert.equal(
+    configuration.listeners.map(({ port, host, socketDomain }) => [port, host, socketDomain]),
+    [
+      [0, '127.0.0.1', 'any'],
+      [1884, '', 'ipv6'],
+    ],
+  )
+  assert.is(configuration.maxQueuedBytes, 1024 * 1024)
+  assert.is(configuration.connectTimeout, 0.5)
+  assert.is(configuration.persistentClientExpiration, 7 * 86400)
+  assert.equal(configuration.logDest, ['stdout', 'file /tmp/m.log'])
+})
+
+test('an empty file changes nothing', () => {
+  assert.is(resolved('').localOnly, true)
+  assert.is(resolved('# only a comment\n').localOnly, true)
+})
+
+test('an empty list of listeners serves nobody, which is not local only mode', () => {
+  assert.equal(resolved('listeners: []').listeners, [])
+  assert.is(resolved('listeners: []').localOnly, false)
+})
+
+test('errors name the line, the key, the value and what would be right', () => {
+  const error = refusal('allow_anonymous: true\nmax_keepalive: 70000\n')
+  assert.equal([error.file, error.line, error.key, error.value], ['m.yaml', 2, 'max_keepalive', 70000])
+  assert.match(error.message, /from 0 to 65535/)
+  assert.is(refusal('listeners:\n  - port: 1883\n    prot: 5\n').line, 3)
+})
+
+test('unknown keys are errors with a suggestion', () => {
+  assert.match(refusal('max_conections: 5').message, /Did you mean max_connections\?/)
+  assert.match(refusal('listener: 1883').message, /Did you mean listeners\?/)
+})
+
+test('a key twice and broken YAML are errors with a line', () => {
+  assert.is(refusal('sys_interval: 1\nsys_interval: 2\n').line, 2)
+  assert.is(refusal('a: [1\n').file, 'm.yaml')
+})
+
+test('what is not a mapping is refused', () => {
+  assert.match(refusal('- 1\n- 2\n').message, /key: value/)
+  assert.match(refusal('listeners: 1883').message, /list/)
+  assert.match(refusal('listeners: [1883]').message, /listener with a port/)
+})
+
+test('limits that contradict each other are refused, naming where one was written', () => {
+  const error = refusal('output_limit: 1MiB\noutput_high_water: 2MiB\n')
+  assert.equal([error.line, error.key], [2, 'output_high_water'])
+  assert.match(refusal('output_low_water: 512KiB').message, /output_high_water/)
+  assert.match(refusal('inbox_size: 4096').message, /read_size/)
+})
+
+test.run()

@@ -1,0 +1,105 @@
+// A DurableStore for tests: keeps its records in memory, across close and open, and commits when the test says so. With it
+// a test can stand between "handed to the store" and "stored", where acknowledgements must wait.
+
+import type { DurableStore, JournalRecord } from '../../src/store/durable-store.ts'
+
+interface Commit {
+  batch: readonly JournalRecord[]
+  resolve: () => void
+  reject: (error: Error) => void
+}
+
+export class SlowStore implements DurableStore {
+  readonly volatile = false
+  /** Commits at once instead of waiting for `release`. */
+  automatic: boolean
+  /** Every batch handed over so far, copied, stored or not. */
+  readonly batches: (readonly JournalRecord[])[] = []
+  readonly #stored: JournalRecord[] = []
+  readonly #waiting: Commit[] = []
+  readonly #watchers: { count: number; resolve: () => void }[] = []
+  #state: 'new' | 'open' | 'closed' = 'new'
+
+  constructor(options: { automatic?: boolean } = {}) {
+    this.automatic = options.automatic ?? false
+  }
+
+  /** How many commits wait for `release`. */
+  get waiting(): number {
+    return this.#waiting.length
+  }
+
+  /** What is stored: what `recover` will tell. */
+  get stored(): readonly JournalRecord[] {
+    return this.#stored
+  }
+
+  /** All records handed over so far, in order, over all batches. */
+  get records(): JournalRecord[] {
+    return this.batches.flat()
+  }
+
+  async open(): Promise<void> {
+    if (this.#state === 'open') throw new Error('the store is open')
+    this.#state = 'open'
+  }
+
+  async *recover(): AsyncGenerator<JournalRecord, void> {
+    yield* [...this.#stored]
+  }
+
+  commit(batch: readonly JournalRecord[]): Promise<void> {
+    if (this.#state !== 'open') return Promise.reject(new Error('the store is not open'))
+    const copy = structuredClone(batch)
+    this.batches.push(copy)
+    const promise = new Promise<void>((resolve, reject) => this.#waiting.push({ batch: copy, resolve, reject }))
+    if (this.automatic) this.release(Infinity)
+    this.#tellWatchers()
+    return promise
+  }
+
+  /** Resolves once at least `count` commits wait for `release`. */
+  commitsWaiting(count = 1): Promise<void> {
+    return new Promise((resolve) => {
+      this.#watchers.push({ count, resolve })
+      this.#tellWatchers()
+    })
+  }
+
+  /** Stores the oldest `count` waiting batches; returns how many there were. */
+  release(count = 1): number {
+    const released = this.#waiting.splice(0, count)
+    for (const { batch, resolve } of released) {
+      this.#stored.push(...batch)
+      resolve()
+    }
+    return released.length
+  }
+
+  /** The oldest waiting commit fails: nothing of it is stored. False if none waits. */
+  fail(error = new Error('no space left on device')): boolean {
+    const failed = this.#waiting.shift()
+    failed?.reject(error)
+    return failed !== undefined
+  }
+
+  /** Stores what still waits, as a store that ends in order does. */
+  async close(): Promise<void> {
+    this.release(Infinity)
+    this.#state = 'closed'
+  }
+
+  /** The process dies: what waits is neither stored nor answered. `open` may follow, as by the next process. */
+  crash(): void {
+    this.#waiting.length = 0
+    this.#state = 'closed'
+  }
+
+  #tellWatchers(): void {
+    for (const watcher of [...this.#watchers]) {
+      if (this.#waiting.length < watcher.count) continue
+      this.#watchers.splice(this.#watchers.indexOf(watcher), 1)
+      watcher.resolve()
+    }
+  }
+}
