@@ -14,6 +14,7 @@ import type { Logger } from '../telemetry/log.ts'
 import { ThrottledLog } from '../telemetry/throttled-log.ts'
 import type { Clock } from '../timers/clock.ts'
 import { TimerLoop } from '../timers/timer-loop.ts'
+import { askHook } from './ask-hook.ts'
 import { Client } from './client.ts'
 import type { BrokerContext, Wire } from './context.ts'
 import type { Deadline } from './deadlines.ts'
@@ -287,7 +288,8 @@ export class Broker implements ReactorReceiver {
     if (will.topic.startsWith('$SYS/')) return false
     if (authorizePublish === undefined) return true
     const { topic, qos, retain, payload, client } = will
-    return authorizePublish({ client, topic, qos, retain, payload: () => Buffer.from(payload) })
+    const question = { client, topic, qos, retain, payload: () => Buffer.from(payload) }
+    return askHook(this.#context, client.clientId, () => authorizePublish(question))
   }
 
   #publishWillIf(verdict: Verdict, clientId: string, will: Will): void {
