@@ -309,7 +309,7 @@ export class Broker implements ReactorReceiver {
   }
 
   #tap(publication: Publication, clientId: string | undefined): void {
-    if (this.events.listenerCount('published') === 0) return
+    if (!this.events.hasPublishedListener) return
     const { topic, qos, retain } = publication
     this.events.emit('published', { topic: topic.name, payload: publication.keep().payload(), qos, retain, clientId })
   }

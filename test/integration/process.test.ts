@@ -32,6 +32,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     for (let n = 0; n < 200; n++) await clients[0]!.expectPacket('PUBACK')
     const end = stopped.stop(signal)
     for (const client of [...clients, silent, half]) await client.expectClosed()
+    if (signal === 'SIGINT') deaf.destroy()
     assert.equal(await end, { code: 0, signal: null })
   })
 }
@@ -39,8 +40,9 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 const faults = unlessMosquitto(test, 'it goes on without the clients that were lost')
 faults('SIGTERM twice is SIGTERM once', async () => {
   const stopped = await startBroker()
-  await RawClient.connect(stopped, { clientId: 'one' })
+  const client = await RawClient.connect(stopped, { clientId: 'one' })
   const [first, second] = [stopped.stop(), stopped.stop()]
+  await client.expectClosed()
   assert.equal(await first, { code: 0, signal: null })
   assert.equal(await second, { code: 0, signal: null })
 })
