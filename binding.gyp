@@ -4,11 +4,13 @@
       'target_name': 'martlet',
       'sources': [
         'native/src/addon.cc',
+        'native/src/arguments.cc',
         'native/src/loop/commands.cc',
         'native/src/loop/node_loop.cc',
         'native/src/loop/reactor.cc',
         'native/src/loop/reading.cc',
         'native/src/loop/writing.cc',
+        'native/src/open_reactor.cc',
         'native/src/mqtt/kept_frames.cc',
         'native/src/mqtt/publish_frame.cc',
         'native/src/mqtt/topic_table.cc',

@@ -50,7 +50,7 @@
 //   release       10                             handle
 //   groupPut      11                             group position slot gen             edit the recipient list in place (append: position = size)
 //   groupSize     12                             group size                          truncate; 0 frees
-//   admit         13                             slot gen maxPacketIn maxPacketOut outputLimit
+//   admit         13                             slot gen maxPacketIn maxPacketOut outputLimit   (bytes; 0: none)
 //   finish        14                             slot gen                            flush, FIN, read and discard until the peer's FIN
 //   close         15                             slot gen reset(0|1)                 now
 //   pause         16                             slot gen                            stop reading (and delivering what was read)
@@ -58,7 +58,8 @@
 //   listenerResume 18                            listener
 // forward, multicast, forwardList and keep name this turn's inbox: outside a turn, or after it, they abort the batch with an
 // error thrown from `execute()`. A QoS 0 PUBLISH (first & 0x06 == 0) that would lift a connection's queued bytes over its
-// `outputLimit`, and any PUBLISH larger than its `maxPacketOut`, is left out whole, counted and reported (`overflowed`).
+// `outputLimit`, although they were offered to the socket first, and any PUBLISH larger than its `maxPacketOut`, is left out
+// whole, counted and reported (`overflowed`). `multicast` is for QoS 0. Outside `finish`, `close` drops what is queued.
 // What TypeScript writes outside a turn is carried out and flushed before the loop sleeps (uv_prepare).
 
 /** Close reasons of a `closed` record. */

@@ -4,6 +4,7 @@
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
+  copyFileSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -11,6 +12,7 @@ import {
   realpathSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
@@ -46,34 +48,58 @@ function installedSince(lockfile) {
   return existsSync(installed) && statSync(installed).mtimeMs >= statSync(lockfile).mtimeMs
 }
 
+/** Compiles native/ into build/Release. */
+function compileAddon() {
+  nodeGypBuild(root, [], {})
+}
+
 /**
- * Compiles native/ into build/Release. `flags` are for node-gyp (`--martlet_sanitize=1`) and belong to the stamp: other
- * flags, other build.
+ * Compiles native/ once more, under AddressSanitizer and UndefinedBehaviorSanitizer, into build/sanitized. Returns the
+ * environment in which Node loads that build instead of the usual one.
  */
-export function compileAddon(flags = []) {
-  if (!existsSync(at('binding.gyp'))) return
-  const sources = filesBelow(at('native')).filter((file) => /\.(?:cc|c|h|hh|gypi?)$/.test(file))
-  const stamp = at('build', '.martlet-compiled')
-  const wanted = hashOf([at('binding.gyp'), ...sources], [process.version, process.arch, ...flags])
-  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted && addonFiles().length > 0) return
+export function sanitizedAddon() {
+  const folder = at('build', 'sanitized')
+  mkdirSync(folder, { recursive: true })
+  for (const name of ['binding.gyp', 'native', 'package.json', 'node_modules']) {
+    if (!existsSync(join(folder, name))) symlinkSync(at(name), join(folder, name))
+  }
+  const flags = '-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g'
+  nodeGypBuild(folder, [flags], { CXXFLAGS: flags, LDFLAGS: flags })
+  const compiler = process.env.CXX?.split(' ')[0] ?? 'g++'
+  const library = (name) => spawnSync(compiler, [`-print-file-name=${name}`], { encoding: 'utf8' }).stdout.trim()
+  return {
+    MARTLET_PREBUILD: folder, // node-gyp-build looks there first
+    LD_PRELOAD: library('libasan.so'), // Node itself is not instrumented: the runtime has to be there before it
+    // Node frees nothing at its end, which is no leak of ours.
+    ASAN_OPTIONS: 'detect_leaks=0:allocator_may_return_null=1:abort_on_error=1',
+    UBSAN_OPTIONS: 'print_stacktrace=1',
+  }
+}
+
+/** Runs node-gyp in `folder`, unless what it would read (and `words`) has not changed since the last time. */
+function nodeGypBuild(folder, words, environment) {
+  const sources = filesBelow(at('native', 'src')).filter((file) => /\.(?:cc|c|h|hh|gypi?)$/.test(file))
+  const stamp = join(folder, 'build', '.martlet-compiled')
+  const wanted = hashOf([at('binding.gyp'), ...sources], [process.version, process.arch, ...words])
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted && addonFiles(folder).length > 0) return
   checkCompiler()
-  say('compiling the native reactor')
+  say(words.length === 0 ? 'compiling the native reactor' : 'compiling the native reactor with sanitizers')
   const nodedir = headersPrefix()
-  const args = [nodeGyp(), 'configure', 'build', '--release', '--jobs=2', '--loglevel=warn', ...flags]
+  const args = [nodeGyp(), 'configure', 'build', '--release', '--jobs=2', '--loglevel=warn']
   if (nodedir !== undefined) args.push(`--nodedir=${nodedir}`)
   rmSync(stamp, { force: true })
-  runQuietly(process.execPath, args, 'the native reactor did not compile; the compiler’s messages are above')
-  mkdirSync(at('build'), { recursive: true })
+  const complaint = 'the native reactor did not compile; the compiler’s messages are above'
+  runQuietly(process.execPath, args, complaint, { cwd: folder, env: { ...process.env, ...environment } })
   writeFileSync(stamp, wanted)
 }
 
 /** The compiled addons, absolute. */
-export function addonFiles() {
-  const folder = at('build', 'Release')
-  if (!existsSync(folder)) return []
-  return readdirSync(folder)
+export function addonFiles(folder = root) {
+  const release = join(folder, 'build', 'Release')
+  if (!existsSync(release)) return []
+  return readdirSync(release)
     .filter((name) => name.endsWith('.node'))
-    .map((name) => join(folder, name))
+    .map((name) => join(release, name))
 }
 
 export function compileTypeScript() {
@@ -145,8 +171,8 @@ function run(command, args, complaint) {
 }
 
 /** For commands that talk a lot while all is well: what they said is shown only when they fail. */
-function runQuietly(command, args, complaint) {
-  const { status, error, stdout, stderr } = spawnSync(command, args, { cwd: root, maxBuffer: 64 * 1024 * 1024 })
+function runQuietly(command, args, complaint, options) {
+  const { status, error, stdout, stderr } = spawnSync(command, args, { maxBuffer: 64 * 1024 * 1024, ...options })
   if (error === undefined && status === 0) return
   process.stderr.write(stdout ?? '')
   process.stderr.write(stderr ?? '')

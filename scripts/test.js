@@ -1,10 +1,14 @@
-// `npm test [-- FILTER …]` and `npm run test:long`: builds what has changed, then hands over to the test runner.
+// `npm test [-- FILTER …]` and `npm run test:long`: builds what has changed (for the long run also the addon with
+// sanitizers), then hands over to the test runner.
 
-import { build, orExit, root } from './build.js'
+import { build, orExit, root, sanitizedAddon } from './build.js'
 
-if (process.argv.includes('--long')) process.env.MARTLET_LONG = '1'
+const long = process.argv.includes('--long')
+if (long) process.env.MARTLET_LONG = '1'
 await orExit(async () => {
   build()
+  const sanitized = long ? sanitizedAddon() : undefined
   const { main } = await import(`${root}/dist/test/support/runner.js`)
-  process.exitCode = await main(process.argv.slice(2).filter((word) => word !== '--long'))
+  const filters = process.argv.slice(2).filter((word) => word !== '--long')
+  process.exitCode = await main(filters, sanitized)
 })

@@ -53,7 +53,10 @@ uint32_t readiness(const FakeSocket& socket) {
 
 int socket(int) { return kernel().listener = kernel().next_fd++; }
 int bind(int, const sockaddr*, socklen_t) { return 0; }
-int listen(int, int) { return 0; }
+int listen(int, int backlog) {
+  kernel().listen_backlog = backlog;
+  return 0;
+}
 int local_port(int) { return 1883; }
 
 int accept(int, sockaddr_storage* peer) {
@@ -67,7 +70,10 @@ int accept(int, sockaddr_storage* peer) {
   return fd;
 }
 
-int set_option(int, int, int, int) { return 0; }
+int set_option(int fd, int level, int name, int value) {
+  kernel().options[fd][{level, name}] = value;
+  return 0;
+}
 int linger_zero(int) { return 0; }
 int pending_error(int) { return ECONNRESET; }
 

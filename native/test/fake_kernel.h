@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "net/sockets.h"
@@ -40,6 +41,8 @@ class FakeKernel {
   size_t descriptors = SIZE_MAX;  // accept fails with EMFILE when so many sockets are open
   bool whole_reads = false;       // no short reads
   double time = 1000;
+  int listen_backlog = -1;
+  std::map<int, std::map<std::pair<int, int>, int>> options;  // by descriptor, then (level, name)
 
   // used by the implementation
   int next_fd = 100;

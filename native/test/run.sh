@@ -22,4 +22,4 @@ if [ -n "$stale" ]; then
     "${CXX:-g++} $flags -c {} -o $out/\$(echo {} | tr / -).o"
 fi
 ${CXX:-g++} $flags $objects -o "$out/tests"
-exec "$out/tests" "${1:-300}"
+exec "$out/tests" "${1:-100}"

@@ -8,7 +8,7 @@ std::vector<Test>& tests() {
 }
 
 bool failed = false;
-unsigned rounds = 300;
+unsigned rounds = 100;
 
 }  // namespace testing
 

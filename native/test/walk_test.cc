@@ -1,6 +1,7 @@
 // Random walks over the whole reactor against the fake kernel: peers that send, stall, end and reset at any moment,
 // sizes at which every overflow happens, commands right and wrong. After each turn the promises of native/index.d.ts
 // are checked; at the end every byte must be where it belongs.
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <memory>

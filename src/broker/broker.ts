@@ -14,12 +14,14 @@ import type { Logger } from '../telemetry/log.ts'
 import { ThrottledLog } from '../telemetry/throttled-log.ts'
 import type { Clock } from '../timers/clock.ts'
 import { TimerLoop } from '../timers/timer-loop.ts'
+import { askHook } from './ask-hook.ts'
 import { Client } from './client.ts'
 import type { BrokerContext, Wire } from './context.ts'
 import type { Deadline } from './deadlines.ts'
 import { BrokerEvents } from './events.ts'
+import { ExpirySweep } from './expiry-sweep.ts'
 import { forwardableProperties } from './forwardable-properties.ts'
-import type { Hooks } from './hooks.ts'
+import type { Hooks, Verdict } from './hooks.ts'
 import { Journal } from './journal.ts'
 import { Message } from './message.ts'
 import { Publication } from './publication.ts'
@@ -59,6 +61,7 @@ export interface OutgoingMessage {
 /** How long accepting pauses when descriptors ran out, ms. */
 const ACCEPT_PAUSE = 1000
 const RETRY_LIMIT = 100
+const SWEEP_INTERVAL = 1000
 
 export class Broker implements ReactorReceiver {
   readonly settings: BrokerSettings
@@ -123,6 +126,8 @@ export class Broker implements ReactorReceiver {
     this.#context = Object.assign(context, { sessions: new SessionRegistry(context) })
     if (settings.retryInterval > 0) this.#every(settings.retryInterval / 2, (now) => this.#retry(now))
     this.#every(10_000, (now) => throttled.flush(now))
+    const sweep = new ExpirySweep(this.#context)
+    this.#every(SWEEP_INTERVAL, (now) => sweep.run(now))
   }
 
   // ── called by the reactor ────────────────────────────────────────────────────────────────────────────────────────
@@ -218,10 +223,12 @@ export class Broker implements ReactorReceiver {
    */
   async close(timeout: number): Promise<void> {
     this.#closing = true
-    for (const receiver of this.#reactor.receivers()) {
-      if (!(receiver instanceof Client)) continue
-      receiver.end({ reason: 'the broker is closing', reasonCode: ReasonCode.ServerShuttingDown })
-    }
+    const clients = this.#reactor.receivers().filter((receiver) => receiver instanceof Client)
+    // First all wills, then all ends: those who watch others see them go.
+    for (const client of clients) client.sendWillNow()
+    const { serverReference } = this.settings
+    const reasonCode = serverReference === '' ? ReasonCode.ServerShuttingDown : ReasonCode.UseAnotherServer
+    for (const client of clients) client.end({ reason: 'the broker is closing', reasonCode })
     await this.#context.journal.settle()
     const until = this.#parts.clock.now() + timeout
     while (this.#reactor.receivers().length > 0 && this.#parts.clock.now() < until) {
@@ -264,13 +271,45 @@ export class Broker implements ReactorReceiver {
   }
 
   #publishWill(clientId: string, will: Will): void {
+    const verdict = this.#mayPublishWill(will)
+    if (verdict instanceof Promise) {
+      verdict.then(
+        (settled) => this.#publishWillIf(settled, clientId, will),
+        (error: unknown) => this.handleBug(error),
+      )
+    } else {
+      this.#publishWillIf(verdict, clientId, will)
+    }
+  }
+
+  /** A will is a PUBLISH of its client: the authorizer is asked when it is due. */
+  #mayPublishWill(will: Will): Verdict | Promise<Verdict> {
+    const { authorizePublish } = this.#parts.hooks
+    if (will.topic.startsWith('$SYS/')) return false
+    if (authorizePublish === undefined) return true
+    const { topic, qos, retain, payload, client } = will
+    const question = { client, topic, qos, retain, payload: () => Buffer.from(payload) }
+    return askHook(this.#context, client.clientId, () => authorizePublish(question))
+  }
+
+  #publishWillIf(verdict: Verdict, clientId: string, will: Will): void {
+    if (verdict !== true) {
+      this.counters.notAuthorized++
+      this.#throttled.warn(
+        `will-refused:${clientId}`,
+        this.#parts.clock.now(),
+        { client: clientId, topic: will.topic },
+        'will refused',
+      )
+      return
+    }
     this.counters.willsPublished++
     const topic = this.#context.router.topic(will.topic)
     this.#publish(topic, will.payload, { ...will, clientId })
   }
 
   #tap(publication: Publication, clientId: string | undefined): void {
-    if (this.events.listenerCount('published') === 0) return
+    if (!this.events.hasPublishedListener) return
     const { topic, qos, retain } = publication
     this.events.emit('published', { topic: topic.name, payload: publication.keep().payload(), qos, retain, clientId })
   }

@@ -83,6 +83,8 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
   /** When reading went on after it had been paused for our own sake: keep alive counts from there. */
   #resumedAt = 0
   #endedByPeer = false
+  /** The frame in which the packet being handled arrived, until somebody takes it over; 0 if there is none. */
+  #frame = 0
 
   constructor(context: BrokerContext, connection: Connection) {
     this.context = context
@@ -127,6 +129,7 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
 
   handleEnded(): void {
     this.#endedByPeer = true
+    this.context.journal.begin()
     // What it sent before the FIN is handled first, also when that has to wait.
     if (this.#parking !== undefined) return
     this.#afterEnded()
@@ -148,12 +151,14 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
 
   handleOversized(first: number, announced: number): void {
     this.context.counters.oversizedPackets++
+    this.context.journal.begin()
     const reason = `${packetName(first >>> 4)} of ${announced} bytes is over the limit`
     this.#warn('oversized', reason)
     this.end({ reason, reasonCode: ReasonCode.PacketTooLarge })
   }
 
   handleMalformedLength(first: number): void {
+    this.context.journal.begin()
     this.fail(
       new MqttError(
         ReasonCode.MalformedPacket,
@@ -266,7 +271,22 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
   }
 
   handleStored(ticket: number): void {
-    if (this.#held?.release(ticket) === true) this.#held = undefined
+    try {
+      if (this.#held?.release(ticket) === true) this.#held = undefined
+    } catch (error) {
+      this.fail(error)
+      this.handleStored(ticket) // what stood behind it, the end of the connection included
+    }
+  }
+
+  /** An answer can never be given, so none behind it can either: the client has to ask again, on a new connection. */
+  handleNotStored(ticket: number): void {
+    if (this.#held?.waitsFor(ticket) !== true) return
+    this.#held = undefined
+    this.context.journal.forget(this)
+    this.#leave({ reason: 'the store failed' })
+    this.#state = 'ending'
+    this.connection.close()
   }
 
   writeAcknowledgement(type: number, packetId: number, reasonCode: number): void {
@@ -286,7 +306,8 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
       const { counters } = this.context
       if (error.reasonCode === ReasonCode.MalformedPacket) counters.malformedPackets++
       else counters.protocolErrors++
-      this.#warn(`fault:${error.reasonCode}`, error.message)
+      // Kinds of fault, not their numbers: an alias counted up is one kind.
+      this.#warn(error.message.replace(/\d+/g, '#'), error.message)
       this.end({ reason: error.message, reasonCode: error.reasonCode as ReasonCode })
       return
     }
@@ -308,6 +329,18 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     this.end({ reason: 'session taken over', reasonCode: ReasonCode.SessionTakenOver })
   }
 
+  /**
+   * The broker is closing: the will is published while everyone is still there to see it, unless it has a delay that the
+   * store will remember.
+   */
+  sendWillNow(): void {
+    const { will, session } = this
+    if (will === undefined || session === undefined) return
+    if (will.delay > 0 && session.isPersistent && !this.context.journal.isVolatile) return
+    this.will = undefined
+    this.context.wills.connectionLost(this.clientId, will, 0)
+  }
+
   /** Ends the connection from our side: says why where the protocol can, flushes, FIN, and waits for the peer's. */
   end(ending: Ending): void {
     if (this.#state === 'ending' || this.#state === 'closed') return
@@ -321,6 +354,13 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
       if (reasonCode !== undefined && this.version === 5) this.#sayWhy(wasConnected, reasonCode, reason)
       this.connection.finish()
     })
+  }
+
+  /** The frame in which the packet being handled arrived is the caller's from now on; else it is given back. */
+  takeFrame(): number {
+    const frame = this.#frame
+    this.#frame = 0
+    return frame
   }
 
   /** Sends bytes now; only for what answers nothing that waits for the store. */
@@ -363,8 +403,12 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
 
   /** MQTT 5: why we end it, as DISCONNECT or as the CONNACK that refuses [MQTT-4.13.1-1]. */
   #sayWhy(wasConnected: boolean, reasonCode: ReasonCode, reason: string): void {
-    const properties = this.problemInformation ? { reasonString: reason } : {}
-    const scratch = new Uint8Array(reason.length * 3 + 64)
+    const { serverReference } = this.context.settings
+    const properties = {
+      ...(this.problemInformation ? { reasonString: reason } : {}),
+      ...(reasonCode === ReasonCode.UseAnotherServer ? { serverReference } : {}), // [MQTT-3.14.2-2]
+    }
+    const scratch = new Uint8Array(reason.length * 3 + serverReference.length * 3 + 64)
     const end = wasConnected
       ? writeDisconnect(scratch, 0, { reasonCode, properties }, 5, this.maximumPacketSize)
       : writeConnack(scratch, 0, { sessionPresent: false, reasonCode, properties }, 5, this.maximumPacketSize)
@@ -376,11 +420,13 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     this.context.journal.begin()
     try {
       const { first, topicId, bytes, offset, length, inInbox, kept } = packet
+      this.#frame = kept
       const waiting = dispatch(this, first, topicId, bytes, offset, length, inInbox, kept)
       if (waiting !== undefined) this.#park(waiting)
     } catch (error) {
       this.fail(error)
     }
+    if (this.#frame !== 0) this.context.kept.release(this.takeFrame())
   }
 
   #keptPacket(first: number, length: number, kept: number): PacketBytes {

@@ -23,4 +23,22 @@ export interface BrokerEventMap {
   sessionExpired: [clientId: string]
 }
 
-export class BrokerEvents extends EventEmitter<BrokerEventMap> {}
+export class BrokerEvents extends EventEmitter<BrokerEventMap> {
+  /** Whether anybody listens to `published`: asked for every PUBLISH, so it is kept, not counted. */
+  hasPublishedListener = false
+
+  constructor() {
+    super()
+    const update = (): void => {
+      this.hasPublishedListener = this.listenerCount('published') > 0
+    }
+    // 'newListener' is told before the listener is there.
+    this.on(
+      'newListener' as never,
+      ((event: string) => {
+        if (event === 'published') this.hasPublishedListener = true
+      }) as never,
+    )
+    this.on('removeListener' as never, update as never)
+  }
+}

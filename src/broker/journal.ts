@@ -9,28 +9,31 @@ import type { Session } from './session.ts'
 import type { SubscriptionOptions } from './subscription.ts'
 import type { Will } from './wills.ts'
 
-/** Told when a ticket is safe. */
+/** Told when a ticket is safe, or that it never will be. */
 export interface JournalWaiter {
   handleStored(ticket: number): void
+  handleNotStored(ticket: number): void
 }
 
 export class Journal {
+  /** Nothing outlives the process: nothing is collected, nobody waits. */
+  readonly isVolatile: boolean
   readonly #store: DurableStore
   readonly #clock: Clock
-  readonly #volatile: boolean
   readonly #failed: (error: unknown) => void
   #batch: JournalRecord[] = []
   #appended = 0
   #appendedAtBegin = 0
   #ticket = 1
   #committing: Promise<void> | undefined
+  #commitDue = false
   #waiters = new Set<JournalWaiter>()
   #nextMessage = 1
 
   constructor(store: DurableStore, clock: Clock, failed: (error: unknown) => void) {
     this.#store = store
     this.#clock = clock
-    this.#volatile = store.volatile
+    this.isVolatile = store.volatile
     this.#failed = failed
   }
 
@@ -39,7 +42,7 @@ export class Journal {
     this.#appendedAtBegin = this.#appended
   }
 
-  /** Whether anything was collected since `begin`. */
+  /** Whether anything was collected since `begin`, in this call into JavaScript. */
   get mustWait(): boolean {
     return this.#appended !== this.#appendedAtBegin
   }
@@ -71,6 +74,8 @@ export class Journal {
         // What was not stored is never acknowledged: the clients see no answer, the operator sees why.
         this.#committing = undefined
         this.#failed(error)
+        for (const waiter of [...this.#waiters]) waiter.handleNotStored(ticket)
+        this.#commit()
       },
     )
   }
@@ -82,23 +87,23 @@ export class Journal {
   }
 
   sessionOpened(session: Session): void {
-    if (this.#volatile) return
+    if (this.isVolatile) return
     const { clientId, version, expiryInterval } = session
     this.#append({ type: 'session-opened', clientId, protocolVersion: version, expiryInterval })
   }
 
   sessionLeft(session: Session): void {
-    if (this.#volatile) return
+    if (this.isVolatile) return
     const { clientId, expiryInterval } = session
     this.#append({ type: 'session-left', clientId, at: this.#clock.wall(), expiryInterval })
   }
 
   sessionRemoved(clientId: string): void {
-    if (!this.#volatile) this.#append({ type: 'session-removed', clientId })
+    if (!this.isVolatile) this.#append({ type: 'session-removed', clientId })
   }
 
   subscribed(clientId: string, topicFilter: string, options: SubscriptionOptions, retainHandling: 0 | 1 | 2): void {
-    if (this.#volatile) return
+    if (this.isVolatile) return
     const { qos, noLocal, retainAsPublished, subscriptionId: subscriptionIdentifier } = options
     const type = 'subscription-set'
     this.#append({
@@ -114,11 +119,11 @@ export class Journal {
   }
 
   unsubscribed(clientId: string, topicFilter: string): void {
-    if (!this.#volatile) this.#append({ type: 'subscription-removed', clientId, topicFilter })
+    if (!this.isVolatile) this.#append({ type: 'subscription-removed', clientId, topicFilter })
   }
 
   queued(clientId: string, delivery: Delivery): void {
-    if (this.#volatile || delivery.qos === 0) return
+    if (this.isVolatile || delivery.qos === 0) return
     const { qos, retain, subscriptionIds } = delivery
     const message = this.#number(delivery.message)
     const subscriptionIdentifiers = subscriptionIds ?? []
@@ -126,12 +131,12 @@ export class Journal {
   }
 
   queuedDropped(clientId: string, delivery: Delivery): void {
-    if (this.#volatile || delivery.qos === 0) return
+    if (this.isVolatile || delivery.qos === 0) return
     this.#append({ type: 'message-dropped', clientId, message: this.#number(delivery.message) })
   }
 
   sent(clientId: string, packetId: number, delivery: Delivery): void {
-    if (this.#volatile || delivery.qos === 0) return
+    if (this.isVolatile || delivery.qos === 0) return
     const { qos, retain, subscriptionIds } = delivery
     const message = this.#number(delivery.message)
     const subscriptionIdentifiers = subscriptionIds ?? []
@@ -139,32 +144,32 @@ export class Journal {
   }
 
   released(clientId: string, packetId: number): void {
-    if (!this.#volatile) this.#append({ type: 'message-received', clientId, packetId })
+    if (!this.isVolatile) this.#append({ type: 'message-received', clientId, packetId })
   }
 
   acknowledged(clientId: string, packetId: number): void {
-    if (!this.#volatile) this.#append({ type: 'message-acknowledged', clientId, packetId })
+    if (!this.isVolatile) this.#append({ type: 'message-acknowledged', clientId, packetId })
   }
 
   inboundAdded(clientId: string, packetId: number): void {
-    if (!this.#volatile) this.#append({ type: 'inbound-added', clientId, packetId })
+    if (!this.isVolatile) this.#append({ type: 'inbound-added', clientId, packetId })
   }
 
   inboundReleased(clientId: string, packetId: number): void {
-    if (!this.#volatile) this.#append({ type: 'inbound-released', clientId, packetId })
+    if (!this.isVolatile) this.#append({ type: 'inbound-released', clientId, packetId })
   }
 
   retained(message: Message): void {
-    if (this.#volatile) return
+    if (this.isVolatile) return
     this.#append({ type: 'retained-set', topicName: message.topic, message: this.#number(message) })
   }
 
   retainedRemoved(topicName: string): void {
-    if (!this.#volatile) this.#append({ type: 'retained-removed', topicName })
+    if (!this.isVolatile) this.#append({ type: 'retained-removed', topicName })
   }
 
   willSet(clientId: string, will: Will, lost: boolean): void {
-    if (this.#volatile) return
+    if (this.isVolatile) return
     const { topic, payload, qos, retain, delay, expiry, properties } = will
     this.#append({
       type: 'will-set',
@@ -181,7 +186,7 @@ export class Journal {
   }
 
   willRemoved(clientId: string): void {
-    if (!this.#volatile) this.#append({ type: 'will-removed', clientId })
+    if (!this.isVolatile) this.#append({ type: 'will-removed', clientId })
   }
 
   /** Resolves when everything collected is committed, or the store has failed. */
@@ -212,9 +217,15 @@ export class Journal {
 
   #append(record: JournalRecord): void {
     this.#appended++
-    // A microtask runs when the turn's one call, or the timer or promise that brought us here, is over: the batch is
-    // everything that call did.
-    if (this.#batch.length === 0) queueMicrotask(() => this.#commit())
     this.#batch.push(record)
+    if (this.#commitDue) return
+    this.#commitDue = true
+    // A microtask runs when the turn's one call, or the timer or promise that brought us here, is over: the batch is
+    // everything that call did, and whoever comes next (a deadline, a hook's answer) has collected nothing yet.
+    queueMicrotask(() => {
+      this.#commitDue = false
+      this.begin()
+      this.#commit()
+    })
   }
 }

@@ -5,13 +5,15 @@ import type { QoS } from '../mqtt/qos.ts'
 import { variableByteIntegerSize, writeVariableByteInteger } from '../mqtt/variable-byte-integer.ts'
 import type { Connection } from '../net/connection.ts'
 import type { KeptFrames } from '../net/kept-frames.ts'
-import { NEVER_LEFT_OUT, NO_MIDDLE, type Outbox, WITHOUT_TOPIC } from '../net/outbox.ts'
+import type { AliasUse, Destination, Outbox } from '../net/outbox.ts'
 import { fitsOutbox, frameWithProperties } from './large-properties.ts'
 import { Message } from './message.ts'
 import type { Session } from './session.ts'
 import type { Topic } from './topic.ts'
 
 const NO_IDS: readonly number[] = []
+/** No properties: what 3.x receivers get between packet identifier and payload. */
+export const NO_BYTES = new Uint8Array(0)
 const EMPTY_PROPERTIES = new Uint8Array([0])
 
 export class Publication {
@@ -20,7 +22,7 @@ export class Publication {
   retain = false
   publisher: Session | undefined
   /** MQTT 5 properties to forward, encoded, without expiry, alias and subscription identifiers. */
-  properties: Uint8Array = NO_MIDDLE
+  properties: Uint8Array = NO_BYTES
   expiresAt = Number.POSITIVE_INFINITY
   payloadLength = 0
   /** Bytes of the Topic Name. */
@@ -56,7 +58,7 @@ export class Publication {
     this.bodyLength = bodyLength
     this.payloadOffset = payloadOffset
     this.payloadLength = bodyOffset + bodyLength - payloadOffset
-    this.properties = NO_MIDDLE
+    this.properties = NO_BYTES
     this.expiresAt = Number.POSITIVE_INFINITY
     this.tail5 = 0
     this.message = undefined
@@ -88,7 +90,7 @@ export class Publication {
       retain: this.retain,
       size: 2 + this.topicLength + this.payloadLength,
       payloadLength: this.payloadLength,
-      properties: this.properties.length === 0 ? NO_MIDDLE : this.properties.slice(),
+      properties: this.properties.length === 0 ? NO_BYTES : this.properties.slice(),
       expiresAt: this.expiresAt,
     })
     return this.message
@@ -112,18 +114,18 @@ export class Publication {
 
   /** Writes it to one connection. `first` is the whole first byte; `packetId` 0 for QoS 0. */
   writeTo(
-    connection: Connection,
+    connection: Destination,
     version: number,
     first: number,
     packetId: number,
     subscriptionIds: readonly number[] | undefined,
   ): void {
     if (version !== 5) {
-      this.#write(connection, first, packetId, NO_MIDDLE, 0)
+      this.#write(connection, first, packetId, NO_BYTES, 'none')
     } else if (this.tail5 !== 0 && this.inInbox && subscriptionIds === undefined) {
-      this.#outbox.forward(connection, first, packetId, this.bodyOffset, this.bodyLength, this.tail5, NO_MIDDLE)
+      this.#outbox.forward(connection, first, packetId, this.bodyOffset, this.bodyLength, this.tail5, NO_BYTES)
     } else {
-      this.#write(connection, first, packetId, this.middle(subscriptionIds), 0)
+      this.#write(connection, first, packetId, this.middle(subscriptionIds), 'none')
     }
   }
 
@@ -137,7 +139,7 @@ export class Publication {
     knows: boolean,
   ): void {
     const middle = propertyBlock(this.properties, this.#expirySeconds(), subscriptionIds, alias)
-    this.#write(connection, first, packetId, middle, knows ? WITHOUT_TOPIC : NEVER_LEFT_OUT)
+    this.#write(connection, first, packetId, middle, knows ? 'stands for the topic' : 'sets')
   }
 
   /** Bytes of the whole packet for a version 5 receiver. */
@@ -153,10 +155,10 @@ export class Publication {
   /** Writes it as QoS 0 to every member of a native group, in the plain variant of `version`. */
   writeToGroup(group: number, version: number, exceptSlot: number): void {
     const passes = version === 5 && this.tail5 !== 0 && this.inInbox
-    const middle = version === 5 && !passes ? this.middle(undefined) : NO_MIDDLE
+    const middle = version === 5 && !passes ? this.middle(undefined) : NO_BYTES
     if (!fitsOutbox(this.#outbox, middle)) {
       const handle = frameWithProperties(this.#kept, this.keep(), middle)
-      this.#outbox.multicastKept(group, 0x30, handle, NO_MIDDLE, exceptSlot)
+      this.#outbox.multicastKept(group, 0x30, handle, NO_BYTES, exceptSlot)
       this.#kept.release(handle)
     } else if (this.inInbox) {
       const tail = passes ? this.tail5 : this.payloadOffset
@@ -169,7 +171,7 @@ export class Publication {
   /** Writes it to `count` connections: (slot, generation, packet identifier) each. Only from the inbox. */
   writeToList(version: number, first: number, recipients: Int32Array, count: number): void {
     const passes = version === 5 && this.tail5 !== 0
-    const middle = version === 5 && !passes ? this.middle(undefined) : NO_MIDDLE
+    const middle = version === 5 && !passes ? this.middle(undefined) : NO_BYTES
     const { bodyOffset, bodyLength } = this
     const tail = passes ? this.tail5 : this.payloadOffset
     this.#outbox.forwardList(first, bodyOffset, bodyLength, tail, middle, recipients, count)
@@ -192,16 +194,16 @@ export class Publication {
     return this.inInbox && this.properties.length < this.#outbox.bytes.length - 16
   }
 
-  #write(connection: Connection, first: number, packetId: number, middle: Uint8Array, flags: number): void {
+  #write(connection: Destination, first: number, packetId: number, middle: Uint8Array, alias: AliasUse): void {
     if (!fitsOutbox(this.#outbox, middle)) {
       const handle = frameWithProperties(this.#kept, this.keep(), middle)
-      this.#outbox.forwardKept(connection, first, packetId, handle, NO_MIDDLE, flags)
+      this.#outbox.forwardKept(connection, first, packetId, handle, NO_BYTES, alias)
       this.#kept.release(handle)
     } else if (this.inInbox) {
       const { bodyOffset, bodyLength, payloadOffset } = this
-      this.#outbox.forward(connection, first, packetId, bodyOffset, bodyLength, payloadOffset, middle, flags)
+      this.#outbox.forward(connection, first, packetId, bodyOffset, bodyLength, payloadOffset, middle, alias)
     } else {
-      this.#outbox.forwardKept(connection, first, packetId, this.message!.handle, middle, flags)
+      this.#outbox.forwardKept(connection, first, packetId, this.message!.handle, middle, alias)
     }
   }
 

@@ -49,10 +49,18 @@ function merge(a: Target, b: Target): Target {
     session: a.session,
     qos: Math.max(a.qos, b.qos) as QoS, // [MQTT-3.3.4-2]
     noLocal: a.noLocal && b.noLocal,
+    own: ownOf(a, b),
     isPlain: a.isPlain && b.isPlain,
     group: undefined,
     retainAsPublished: a.retainAsPublished || b.retainAsPublished,
     subscriptionIds:
       a.subscriptionIds === undefined ? b.subscriptionIds : [...a.subscriptionIds, ...(b.subscriptionIds ?? [])], // [MQTT-3.3.4-4]
   }
+}
+
+/** What is left for the session's own publications when only some of its subscriptions are No Local [MQTT-3.8.3-3]. */
+function ownOf(a: Target, b: Target): Target | undefined {
+  if (a.noLocal) return b.own ?? b
+  if (b.noLocal) return a.own ?? a
+  return a.own === undefined ? undefined : merge(a.own, b)
 }

@@ -4,19 +4,20 @@
 import type { QoS } from '../mqtt/qos.ts'
 import { variableByteIntegerSize } from '../mqtt/variable-byte-integer.ts'
 import type { Connection } from '../net/connection.ts'
-import { NO_MIDDLE } from '../net/outbox.ts'
 import { InboundQos2 } from '../qos/inbound-qos2.ts'
 import { MessageQueue } from '../qos/message-queue.ts'
 import { type Acknowledged, OutboundInflight, UNKNOWN_ID, WRONG_STATE } from '../qos/outbound-inflight.ts'
 import type { BrokerContext } from './context.ts'
 import { fitsOutbox, frameWithProperties } from './large-properties.ts'
 import { Delivery, type Message } from './message.ts'
-import { type Publication, propertyBlock, secondsLeft } from './publication.ts'
+import { NO_BYTES, type Publication, propertyBlock, secondsLeft } from './publication.ts'
 import type { RetainedReplay } from './retained-replay.ts'
 import { type SharedGroup, SharedSubscription } from './shared-subscriptions.ts'
 import { Subscription, type SubscriptionOptions, type Target } from './subscription.ts'
 
 const PUBREL = 0x62
+/** A PUBREC that ends the exchange. */
+const REFUSED = 0x80
 /** No Maximum Packet Size. */
 const UNLIMITED = 0xffffffff
 /** Steps of a retained walk that may find nothing before others have their turn. */
@@ -33,8 +34,8 @@ export class Session {
   connection: Connection | undefined
   version: 3 | 4 | 5
   queue: MessageQueue<Delivery> | undefined
-  /** What a resumed session still has to send again, in order. */
-  #resend: { packetId: number; state: 'published' | 'released'; delivery: Delivery | undefined }[] | undefined
+  /** Packet identifiers a resumed session still has to send again, in order. */
+  #resend: Set<number> | undefined
   /** Sent or being resent on this connection and not acknowledged: what counts against receiveMaximum. */
   #outstanding = 0
   /** In-flight messages the client takes at a time: our window, or its Receive Maximum if that is smaller. */
@@ -60,6 +61,7 @@ export class Session {
   topicAliasMaximum = 0
   /** Those the broker has set on it. */
   #aliases: Map<string, number> | undefined
+  #isPumpDue = false
 
   constructor(context: BrokerContext, clientId: string, version: 3 | 4 | 5) {
     this.#context = context
@@ -75,7 +77,12 @@ export class Session {
 
   /** Hands over one publication. Never throws: a full queue drops the message and counts it. */
   deliver(publication: Publication, target: Target): void {
-    if (target.noLocal && publication.publisher === this) return // [MQTT-3.8.3-3]
+    const own = publication.publisher === this
+    if (own && target.noLocal) return // [MQTT-3.8.3-3]
+    this.#deliver(publication, own ? (target.own ?? target) : target)
+  }
+
+  #deliver(publication: Publication, target: Target): void {
     const qos = Math.min(target.qos, publication.qos) as QoS // [MQTT-3.8.4-8]
     const retain = target.retainAsPublished && publication.retain // [MQTT-3.3.1-12], [MQTT-3.3.1-9]
     const { connection } = this
@@ -132,11 +139,42 @@ export class Session {
     const { connection } = this
     if (connection === undefined) return
     let room = this.#context.settings.outputHighWater - this.#context.queuedBytes(connection)
+    if (room <= 0) return // full, so the reactor owes `drained`
     room = this.#pumpResend(connection, room)
-    if (this.#resend !== undefined) return
-    room = this.#pumpReplays(connection, room)
-    this.#pumpQueue(connection, room)
-    if (this.hasSharedBacklog && this.hasFreeWindow) this.#serveGroups()
+    if (this.#resend === undefined) {
+      room = this.#pumpReplays(connection, room)
+      room = this.#pumpQueue(connection, room)
+    }
+    if (room <= 0) this.#pumpSoon()
+    else if (this.hasSharedBacklog && this.hasFreeWindow) this.#serveGroups()
+  }
+
+  /**
+   * What was written counts as waiting here, but the socket may take it all at once, and then nobody owes `drained`: looked
+   * at again when the commands have been carried out.
+   */
+  #pumpSoon(): void {
+    if (this.#isPumpDue) return
+    this.#isPumpDue = true
+    setImmediate(() => {
+      this.#isPumpDue = false
+      this.pump()
+    })
+  }
+
+  /** Gives back what has expired in the queue. */
+  dropExpired(now: number): void {
+    const { queue } = this
+    if (queue === undefined) return
+    queue.remove((delivery) => {
+      if (delivery.message.expiresAt > now) return false
+      this.#unqueued(delivery)
+      this.#context.counters.droppedExpired++
+      if (this.isPersistent) this.#context.journal.queuedDropped(this.clientId, delivery)
+      delivery.message.release()
+      return true
+    })
+    if (queue.size === 0) this.queue = undefined
   }
 
   /** A client takes the session over: everything unacknowledged is sent again, in order, with DUP [MQTT-4.4.0-1]. */
@@ -149,10 +187,8 @@ export class Session {
     this.#eachSubscription((subscription) => subscription.recipients.online(subscription))
     this.hasSharedBacklog = this.#groups().some((group) => group.backlog > 0)
     if (this.inflight !== undefined && this.inflight.count > 0) {
-      this.#resend = []
-      for (const { packetId, state, message } of this.inflight.unacknowledged()) {
-        this.#resend.push({ packetId, state, delivery: message })
-      }
+      this.#resend = new Set()
+      for (const { packetId } of this.inflight.unacknowledged()) this.#resend.add(packetId)
     }
   }
 
@@ -277,7 +313,7 @@ export class Session {
     let looked = 0
     for (let packetId = inflight.oldest; packetId !== 0 && looked < limit; packetId = inflight.after(packetId)) {
       looked++
-      if (inflight.sentAt(packetId) > before) continue
+      if (inflight.sentAt(packetId) > before || this.#resend?.has(packetId) === true) continue
       inflight.sentAgain(packetId, this.#context.clock.now())
       const delivery = inflight.message(packetId)
       if (inflight.state(packetId) === 'released') this.#sendPubrel(connection, packetId)
@@ -350,13 +386,19 @@ export class Session {
 
   #completed(packetId: number, outcome: Acknowledged<Delivery>): boolean {
     if (outcome === UNKNOWN_ID || outcome === WRONG_STATE) return false
-    if (outcome !== undefined) outcome.message.release()
-    if (this.isPersistent) this.#context.journal.acknowledged(this.clientId, packetId)
-    this.#outstanding--
+    this.#freed(packetId, outcome)
     if (this.queue !== undefined || this.replays !== undefined || this.#resend !== undefined || this.hasSharedBacklog) {
       this.pump()
     }
     return true
+  }
+
+  /** An identifier is free again. One still to be resent did not count against the window of this connection. */
+  #freed(packetId: number, delivery: Delivery | undefined): void {
+    delivery?.message.release()
+    if (this.isPersistent) this.#context.journal.acknowledged(this.clientId, packetId)
+    if (this.#resend?.delete(packetId) !== true) this.#outstanding--
+    else if (this.#resend.size === 0) this.#resend = undefined
   }
 
   #enqueue(publication: Publication, qos: QoS, retain: boolean, ids: readonly number[] | undefined): void {
@@ -381,9 +423,9 @@ export class Session {
     this.#context.counters.bytesQueued -= delivery.message.size
   }
 
-  #pumpQueue(connection: Connection, room: number): void {
+  #pumpQueue(connection: Connection, room: number): number {
     const { queue } = this
-    if (queue === undefined) return
+    if (queue === undefined) return room
     let left = room
     while (left > 0 && queue.size > 0 && this.#outstanding < this.receiveMaximum) {
       const delivery = queue.shift()!
@@ -391,6 +433,7 @@ export class Session {
       left -= this.#sendDelivery(connection, delivery)
     }
     if (queue.size === 0) this.queue = undefined
+    return left
   }
 
   /** Lets the groups it is a member of hand out what waits: to this session, or to whoever is next. */
@@ -417,31 +460,42 @@ export class Session {
         this.replays.shift()
         if (this.replays.length === 0) this.replays = undefined
       } else if (++fruitless === REPLAY_SLICE) {
-        setImmediate(() => this.pump())
+        this.#pumpSoon()
         break
       }
     }
     return left
   }
 
+  /** What stands in flight is looked at when its turn comes: an early acknowledgement may have changed it. */
   #pumpResend(connection: Connection, room: number): number {
-    const pending = this.#resend
-    if (pending === undefined) return room
-    let done = 0
-    while (done < pending.length && room > 0 && this.#outstanding < this.receiveMaximum) {
-      const { packetId, state, delivery } = pending[done]!
-      done++
-      if (!this.inflight!.has(packetId)) continue
-      this.#outstanding++
-      if (state === 'released') {
+    const { inflight } = this
+    let left = room
+    for (const packetId of this.#resend ?? []) {
+      if (left <= 0 || this.#outstanding >= this.receiveMaximum) return left
+      const delivery = inflight!.message(packetId)
+      if (inflight!.state(packetId) === 'released') {
         this.#sendPubrel(connection, packetId)
-        room -= 4
-      } else if (delivery !== undefined) {
-        room -= this.#write(connection, delivery, packetId, true)
+        left -= 4
+      } else if (delivery !== undefined && this.#fits(delivery)) {
+        left -= this.#write(connection, delivery, packetId, true)
+      } else {
+        this.#freed(packetId, this.#discard(packetId))
+        continue
       }
+      this.#resend?.delete(packetId)
+      this.#outstanding++
+      if (this.#context.settings.retryInterval > 0) inflight!.sentAgain(packetId, this.#context.clock.now())
     }
-    this.#resend = done === pending.length ? undefined : pending.slice(done)
-    return room
+    this.#resend = undefined
+    return left
+  }
+
+  /** Takes a message the client cannot be sent out of flight, as if it had been sent and acknowledged [MQTT-3.1.2-25]. */
+  #discard(packetId: number): Delivery | undefined {
+    const inflight = this.inflight!
+    const outcome = inflight.qos(packetId) === 1 ? inflight.puback(packetId) : inflight.pubrec(packetId, REFUSED)
+    return outcome instanceof Delivery ? outcome : undefined
   }
 
   /** Sends a delivery that was waiting; returns its bytes. The delivery's reference is kept or given back here. */
@@ -471,19 +525,19 @@ export class Session {
       counters.droppedExpired++
       return false
     }
-    if (
-      this.maximumPacketSize === UNLIMITED ||
-      packetSize(delivery, this.#middle(delivery)) <= this.maximumPacketSize
-    ) {
-      return true
-    }
-    counters.droppedTooLarge++
+    return this.#fits(delivery)
+  }
+
+  #fits(delivery: Delivery): boolean {
+    if (this.maximumPacketSize === UNLIMITED) return true
+    if (packetSize(delivery, this.#middle(delivery)) <= this.maximumPacketSize) return true
+    this.#context.counters.droppedTooLarge++
     this.#context.dropped(this.clientId, 'larger than its Maximum Packet Size')
     return false
   }
 
   #middle(delivery: Delivery): Uint8Array {
-    if (this.version !== 5) return NO_MIDDLE
+    if (this.version !== 5) return NO_BYTES
     const { message, subscriptionIds } = delivery
     return propertyBlock(message.properties, secondsLeft(message.expiresAt, this.#context.clock.now()), subscriptionIds)
   }
@@ -497,7 +551,7 @@ export class Session {
       outbox.forwardKept(connection, first, packetId, message.handle, middle)
     } else {
       const handle = frameWithProperties(kept, message, middle)
-      outbox.forwardKept(connection, first, packetId, handle, NO_MIDDLE)
+      outbox.forwardKept(connection, first, packetId, handle, NO_BYTES)
       kept.release(handle)
     }
     return packetSize(delivery, middle)

@@ -4,9 +4,12 @@ import type { QoS } from '../mqtt/qos.ts'
 import type { Clock } from '../timers/clock.ts'
 import type { WheelEntry } from '../timers/deadline-wheel.ts'
 import type { Deadline, Timers } from './deadlines.ts'
+import type { ClientIdentity } from './hooks.ts'
 import type { Journal } from './journal.ts'
 
 export interface Will {
+  /** Whose it is. */
+  readonly client: ClientIdentity
   readonly topic: string
   readonly payload: Uint8Array
   readonly qos: QoS

@@ -62,6 +62,8 @@ export function resolveConfiguration(sources: readonly Source[] = []): Configura
   values.allow_anonymous ??= localOnly
   values.max_connections ??= defaultMaxConnections()
 
+  followOutputLimit(values, (key) => sources.some((source) => source.values.has(key)))
+
   const listeners = localOnly ? localListeners(sources) : configured.map(listenerOf)
   const configuration = { ...camelCased(values), listeners, localOnly } as unknown as Configuration
   checkAgreement(configuration, (key) => sources.findLast((source) => source.values.has(key))?.places.get(key))
@@ -150,6 +152,15 @@ function readOptions(table: Record<string, Setting<unknown>>, options: object): 
     values.set(key, reading.value)
   }
   return values
+}
+
+/** Water marks nobody set follow the limits that somebody did. */
+function followOutputLimit(values: Record<string, unknown>, isSet: (key: SettingKey) => boolean): void {
+  const follow = (key: SettingKey, most: number): void => {
+    if (!isSet(key)) values[key] = Math.min(values[key] as number, Math.floor(most))
+  }
+  follow('output_high_water', values.output_limit as number)
+  follow('output_low_water', (values.output_high_water as number) / 4)
 }
 
 function checkAgreement(configuration: Configuration, placeOf: (key: SettingKey) => Place | undefined): void {

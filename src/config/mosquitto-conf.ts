@@ -6,7 +6,7 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { ConfigError, type Place } from './config-error.ts'
 import type { Source } from './configuration.ts'
-import { aliases, lastOneWins, unsupported, unsupportedKeys } from './mosquitto-keys.ts'
+import { aliases, lastOneWins, perListenerThere, unsupported, unsupportedKeys } from './mosquitto-keys.ts'
 import { type ListenerSettingKey, type SettingKey, settings } from './schema.ts'
 import { isSettingKey, type ListenerDraft, SourceBuilder, suggestion } from './source-builder.ts'
 import { readConfigurationFile } from './yaml-file.ts'
@@ -96,6 +96,9 @@ class MosquittoConf {
     const isText = setting.type === 'text' || setting.type === 'path'
     if (isText && this.#builder.has(key) && !lastOneWins.has(key)) {
       throw new ConfigError({ place, key: line.key, value: line.rest, problem: 'it is there already: duplicate value' })
+    }
+    if (perListenerThere.has(key) && this.#current !== undefined) {
+      this.#builder.notice(place, `${line.key} holds for all listeners here`)
     }
     const value = isText || WITH_UNIT.test(line.rest) ? line.rest : this.#word(line)
     // "No limit", as Mosquitto has it by default: our own default limit then stays.

@@ -8,7 +8,15 @@ export const aliases: Readonly<Record<string, SettingKey>> = {
   retained_persistence: 'persistence',
   global_max_connections: 'max_connections',
   global_max_clients: 'max_sessions',
+  maximum_qos: 'max_qos',
 }
+
+/** Settings of a listener there and of the whole broker here. */
+export const perListenerThere: ReadonlySet<string> = new Set<SettingKey>([
+  'max_qos',
+  'max_topic_alias',
+  'max_topic_alias_broker',
+])
 
 /** Settings that may be written twice, the last one counts; for other texts twice is an error, as in Mosquitto. */
 export const lastOneWins: ReadonlySet<string> = new Set(['user'])
@@ -62,10 +70,6 @@ export const unsupportedKeys: Readonly<Record<string, UnsupportedKey>> = {
   bind_interface: refuse(`${SOON}, and give the listener the address of that interface instead.`),
   mount_point: refuse(`${SOON}.`),
   accept_protocol_versions: refuse(`${SOON}: every protocol version Martlet speaks is accepted.`),
-  max_qos: refuse(`${SOON}.`, '2'),
-  maximum_qos: refuse(`${SOON}.`, '2'),
-  max_topic_alias: warn('topic aliases come with MQTT 5'),
-  max_topic_alias_broker: warn('topic aliases come with MQTT 5'),
 
   memory_limit: refuse(`${SOON}; max_connections, max_sessions, max_queued_bytes and max_retained_bytes bound memory.`),
   message_size_limit: refuse('Martlet has max_packet_size, which refuses what is larger.', '0'),
@@ -74,7 +78,7 @@ export const unsupportedKeys: Readonly<Record<string, UnsupportedKey>> = {
   check_retain_source: refuse(`${SOON}.`, 'false', '0'),
   enable_control_api: refuse(`${SOON}.`, 'false', '0'),
   allow_duplicate_messages: warn('a client gets one copy of a message for overlapping subscriptions', 'false', '0'),
-  retain_expiry_interval: warn('expiry of retained messages comes with MQTT 5'),
+  retain_expiry_interval: warn('there is no sweep for it to time'),
   packet_buffer_size: warn('read buffers are shared by all connections'),
   websockets_headers_size: warn('read buffers are shared by all connections'),
 

@@ -15,15 +15,11 @@ import { topicProblemInBytes } from './topic.ts'
 /** Topic Filters one SUBSCRIBE or UNSUBSCRIBE may hold unless the caller says otherwise. */
 export const MAX_TOPIC_FILTERS = 16_384
 
-/** The CONNECT asks for a protocol we do not speak: it is answered with CONNACK 0x01 or 0x84, then closed. */
+/** The CONNECT asks for a protocol we do not speak: it is answered with CONNACK 0x01 of 3.1.1, then closed. */
 export class UnacceptableProtocolVersion extends MqttError {
   override readonly name = 'UnacceptableProtocolVersion'
-  /** The version whose CONNACK the client is likeliest to understand: 5 for levels from 5 on, 4 for others. */
-  readonly answerVersion: ProtocolVersion
-
   constructor(level: number) {
     super(ReasonCode.UnsupportedProtocolVersion, `CONNECT with protocol level ${level}`, 'MQTT-3.1.2-2')
-    this.answerVersion = (level & 0x7f) >= 5 ? ProtocolVersion.Mqtt5 : ProtocolVersion.Mqtt311
   }
 }
 

@@ -10,13 +10,11 @@ export interface Destination {
   readonly generation: number
 }
 
-/** Added to the length of a middle: an empty topic is written instead of the head. */
-export const WITHOUT_TOPIC = 1 << 31
-/** Added to the length of a middle: never left out for the output limit. */
-export const NEVER_LEFT_OUT = 1 << 30
+/** What a Topic Alias in the middle does: nothing is there, it is set by this packet, or it stands for the topic. */
+export type AliasUse = 'none' | 'sets' | 'stands for the topic'
 
-/** No properties, no bytes between packet identifier and tail. */
-export const NO_MIDDLE = new Uint8Array(0)
+const NEVER_LEFT_OUT = 1 << 30
+const WITHOUT_TOPIC = 1 << 31
 
 export class Outbox {
   readonly words: Int32Array
@@ -76,8 +74,7 @@ export class Outbox {
   }
 
   /**
-   * A PUBLISH of this turn's inbox to one connection. Offsets are the inbox's, `middle` stands before the tail; `flags`
-   * are WITHOUT_TOPIC and NEVER_LEFT_OUT.
+   * A PUBLISH of this turn's inbox to one connection. Offsets are the inbox's, `middle` stands before the tail.
    */
   forward(
     to: Destination,
@@ -87,7 +84,7 @@ export class Outbox {
     bodyLength: number,
     tailOffset: number,
     middle: Uint8Array,
-    flags = 0,
+    alias: AliasUse = 'none',
   ): void {
     this.#mustBeInTurn()
     const at = this.#room(8, middle.length)
@@ -99,12 +96,19 @@ export class Outbox {
     w[at + 4] = bodyLength
     w[at + 5] = tailOffset
     w[at + 6] = middle.length === 0 ? 0 : this.#putMiddle(middle)
-    w[at + 7] = middle.length | flags
+    w[at + 7] = alias === 'none' ? middle.length : withAlias(middle.length, alias)
     w[0] = at + 8
   }
 
-  /** A PUBLISH made of a kept frame to one connection; `flags` as for `forward`. */
-  forwardKept(to: Destination, first: number, packetId: number, handle: number, middle: Uint8Array, flags = 0): void {
+  /** A PUBLISH made of a kept frame to one connection; `alias` as for `forward`. */
+  forwardKept(
+    to: Destination,
+    first: number,
+    packetId: number,
+    handle: number,
+    middle: Uint8Array,
+    alias: AliasUse = 'none',
+  ): void {
     const at = this.#room(6, middle.length)
     const w = this.words
     w[at] = Command.ForwardKept | (first << 8) | (packetId << 16)
@@ -112,7 +116,7 @@ export class Outbox {
     w[at + 2] = to.generation
     w[at + 3] = handle
     w[at + 4] = middle.length === 0 ? 0 : this.#putMiddle(middle)
-    w[at + 5] = middle.length | flags
+    w[at + 5] = alias === 'none' ? middle.length : withAlias(middle.length, alias)
     w[0] = at + 6
   }
 
@@ -270,4 +274,9 @@ export class Outbox {
   #mustBeInTurn(): void {
     if (!this.inTurn) throw new Error('the inbox may be named only in the turn that filled it')
   }
+}
+
+/** Flags in the upper bits of a middle's length, see native/index.d.ts. */
+function withAlias(length: number, alias: AliasUse): number {
+  return length | (alias === 'sets' ? NEVER_LEFT_OUT : WITHOUT_TOPIC)
 }

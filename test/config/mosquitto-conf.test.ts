@@ -7,6 +7,7 @@ import { ConfigError } from '../../src/config/config-error.ts'
 import { type Configuration, resolveConfiguration } from '../../src/config/configuration.ts'
 import { parseMosquittoConf, readMosquittoConf } from '../../src/config/mosquitto-conf.ts'
 import { unsupportedKeys } from '../../src/config/mosquitto-keys.ts'
+import { settings } from '../../src/config/schema.ts'
 
 const resolved = (text: string): Configuration => resolveConfiguration([parseMosquittoConf(text, 'm.conf')])
 const notices = (text: string): readonly string[] => parseMosquittoConf(text, 'm.conf').notices
@@ -132,8 +133,21 @@ test('a setting of Mosquitto that cannot be honoured is an error that says what 
 })
 
 test('a setting that asks for what happens anyway is no error', () => {
-  const text = 'per_listener_settings false\nlistener 1883\nprotocol mqtt\nrequire_certificate false\nmax_qos 2\n'
+  const text = 'per_listener_settings false\nlistener 1883\nprotocol mqtt\nrequire_certificate false\n'
   assert.equal(notices(text), [])
+})
+
+test('no setting is listed as unsupported', () => {
+  assert.equal(
+    Object.keys(unsupportedKeys).filter((key) => Object.hasOwn(settings, key)),
+    [],
+  )
+})
+
+test('a setting of one listener there is one of the whole broker here, with a notice', () => {
+  const text = 'listener 1883\nmaximum_qos 1\n'
+  assert.is(resolved(text).maxQos, 1)
+  assert.match(notices(text)[0] ?? '', /all listeners/)
 })
 
 test('every unsupported key is either refused or warned about', () => {

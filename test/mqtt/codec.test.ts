@@ -143,22 +143,21 @@ test('a CONNECT owns its memory: the bytes it was read from may change, and keep
   assert.equal([...(packet.properties.authenticationData ?? [])], [1, 2])
 })
 
-test('[MQTT-3.1.2-2] a protocol level we do not speak is told apart from what is malformed, and how to answer it', () => {
-  const answers: readonly (readonly [wire: string, version: number])[] = [
-    ['"MQTT" 06 02 003c () "c1"', 5],
-    ['"MQTT" 85 02 003c () "c1"', 5],
-    ['"MQTT" 03 02 003c "c1"', 4],
-    ['"MQIsdp" 04 02 003c "c1"', 4],
-    ['"MQTT" 00', 4],
+test('[MQTT-3.1.2-2] a protocol level we do not speak is told apart from what is malformed', () => {
+  const wires = [
+    '"MQTT" 06 02 003c () "c1"',
+    '"MQTT" 85 02 003c () "c1"',
+    '"MQTT" 03 02 003c "c1"',
+    '"MQIsdp" 04 02 003c "c1"',
+    '"MQTT" 00',
   ]
-  for (const [wire, answerVersion] of answers) {
+  for (const wire of wires) {
     try {
       readConnect(0x10, bytesOf(wire))
       assert.unreachable(wire)
     } catch (error) {
       assert.instance(error, UnacceptableProtocolVersion)
       assert.instance(error, MqttError)
-      assert.is((error as UnacceptableProtocolVersion).answerVersion, answerVersion)
       assert.is((error as MqttError).reasonCode, ReasonCode.UnsupportedProtocolVersion)
     }
   }

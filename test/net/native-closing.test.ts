@@ -1,9 +1,11 @@
 // The four close states, in both directions, and what the network does to them.
 import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
+import { connect } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { CloseReason, Kind, Total } from '../../src/net/wire.ts'
-import { DEFAULTS, packet, publish, receiveAll, rounds, TINY, withRig } from './native-rig.ts'
+import { DEFAULTS, packet, poll, publish, receiveAll, rounds, TINY, withRig } from './native-rig.ts'
 
 const MIB = 1 << 20
 
@@ -158,5 +160,31 @@ for (const [name, sizes] of [
     }),
   )
 }
+
+test(
+  '2,000 connections that come and go leave no descriptor behind, and use few slots',
+  withRig({}, async (rig) => {
+    const port = rig.listen()
+    const descriptors = (): number => readdirSync('/proc/self/fd').length
+    const visit = async (i: number): Promise<void> => {
+      const socket = connect(port, '127.0.0.1').on('error', () => {})
+      rig.clients[i % 20] = socket
+      socket.write(publish('a', 'b'))
+      if (i % 3 === 0) socket.resetAndDestroy()
+      else socket.resume().end()
+      await once(socket, 'close')
+    }
+    rig.onRecord = (record) => {
+      if (record.kind === Kind.Ended) rig.finish(record)
+    }
+    const before = descriptors()
+    for (let i = 0; i < 2000; i += 20) await Promise.all(Array.from({ length: 20 }, (_, k) => visit(i + k)))
+    await poll(() => rig.totals[Total.Connections] === 0 && rig.totals[Total.Accepted] === rig.of(Kind.Closed).length)
+    assert.is(descriptors(), before)
+    assert.ok(Math.max(...rig.of(Kind.Opened).map((record) => record.slot)) < 100)
+    const ids = rig.of(Kind.Closed).map((record) => `${record.slot}/${record.generation}`)
+    assert.is(new Set(ids).size, ids.length)
+  }),
+)
 
 test.run()

@@ -3,7 +3,8 @@
 //
 //   npm test                     everything; integration tests twice: default sizes, and MARTLET_SIZES=tiny
 //   npm test -- test/mqtt        the files whose path contains a filter (`lint` and `native` are filters too)
-//   npm run test:long            MARTLET_LONG=1: test/long, one file at a time
+//   npm run test:long            MARTLET_LONG=1: test/long, then all that touches the addon with its sanitizer build;
+//                                one file at a time
 //
 // A skipped test says so on its output: `skipped: NAME`, and below it `because: REASON`.
 
@@ -16,7 +17,7 @@ interface Job {
   readonly name: string
   readonly command: string
   readonly args: readonly string[]
-  readonly environment: Readonly<Record<string, string>>
+  readonly environment: Environment
   readonly read: (output: string, ending: Ending) => Report
 }
 
@@ -33,9 +34,17 @@ const DEADLINE = Number(process.env.MARTLET_TEST_DEADLINE ?? (LONG ? 900 : 120))
 /** The end of a test's output is what explains a failure; a runaway printer must not fill our memory. */
 const MOST_OUTPUT = 256 * 1024
 
-/** Runs what the filters name. Returns the exit code; the last line printed is `N passed, N failed`. */
-export async function main(filters: readonly string[]): Promise<number> {
-  const jobs = [...checks(), ...testFiles().flatMap(passes)].filter(
+type Environment = Readonly<Record<string, string>>
+
+/**
+ * Runs what the filters name. `sanitized` is the environment that loads the addon's sanitizer build, for long runs.
+ * Returns the exit code; the last line printed is `N passed, N failed`.
+ */
+export async function main(filters: readonly string[], sanitized?: Environment): Promise<number> {
+  const files = testFiles()
+  const usual = files.filter((file) => isLong(file) === LONG).flatMap(passes)
+  const again = sanitized === undefined ? [] : files.filter(usesAddon).map((file) => sanitizedPass(file, sanitized))
+  const jobs = [...checks(), ...usual, ...again].filter(
     ({ name }) => filters.length === 0 || filters.some((filter) => name.includes(filter.replace(/^\.\//, ''))),
   )
   const outcomes = await runAll(jobs)
@@ -60,22 +69,31 @@ function testFiles(): string[] {
   return names
     .filter((name) => name.endsWith('.test.ts'))
     .map((name) => `test/${name}`)
-    .filter((file) => file.startsWith('test/long/') === LONG)
     .sort()
+}
+
+function isLong(file: string): boolean {
+  return file.startsWith('test/long/')
+}
+
+function usesAddon(file: string): boolean {
+  return file.startsWith('test/net/') || file.startsWith('test/integration/')
 }
 
 /** A broker must not depend on its buffers' sizes: with tiny ones every split, eviction and early flush happens. */
 function passes(file: string): Job[] {
+  if (!file.startsWith('test/integration/')) return [fileJob(file, file, {})]
+  return [fileJob(file, file, {}), fileJob(`${file} (tiny sizes)`, file, { MARTLET_SIZES: 'tiny' })]
+}
+
+function sanitizedPass(file: string, sanitized: Environment): Job {
+  // Tiny buffers, for splits and evictions are where memory goes wrong; short tests, for sanitizers are slow.
+  return fileJob(`${file} (sanitized)`, file, { ...sanitized, MARTLET_SIZES: 'tiny', MARTLET_LONG: '' })
+}
+
+function fileJob(name: string, file: string, environment: Environment): Job {
   const script = join(ROOT, 'dist', file.replace(/\.ts$/, '.js'))
-  const job = (name: string, environment: Record<string, string>): Job => ({
-    name,
-    command: process.execPath,
-    args: ['--enable-source-maps', script],
-    environment,
-    read: readUvu,
-  })
-  if (!file.startsWith('test/integration/')) return [job(file, {})]
-  return [job(file, {}), job(`${file} (tiny sizes)`, { MARTLET_SIZES: 'tiny' })]
+  return { name, command: process.execPath, args: ['--enable-source-maps', script], environment, read: readUvu }
 }
 
 async function runAll(jobs: readonly Job[]): Promise<Outcome[]> {

@@ -7,10 +7,11 @@ import type { QoS } from '../../mqtt/qos.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import { decodeUtf8, isWellFormedUtf8 } from '../../mqtt/utf8.ts'
 import { readVariableByteInteger, variableByteIntegerSize } from '../../mqtt/variable-byte-integer.ts'
+import { askHook } from '../ask-hook.ts'
 import { receiveMaximum } from '../capabilities.ts'
 import type { Client } from '../client.ts'
 import { forwardableBytes } from '../forwardable-properties.ts'
-import type { Verdict } from '../hooks.ts'
+import type { ClientIdentity, PublishRequest, Verdict } from '../hooks.ts'
 import { Message } from '../message.ts'
 import type { Publication } from '../publication.ts'
 import type { Topic } from '../topic.ts'
@@ -47,7 +48,6 @@ export function handlePublish(
     )
   }
   if (qos > 0 && isRepeated(client, qos, packetId)) {
-    if (kept !== 0) context.kept.release(kept)
     client.acknowledge(PacketType.Pubrec, packetId, 0) // [MQTT-4.3.3-10]
     return undefined
   }
@@ -57,26 +57,68 @@ export function handlePublish(
     if (!isWellFormedUtf8(body, payloadOffset, payloadLength)) return refusePayload(client, qos, packetId)
   }
   const publication = publicationOf(client, topic, body, offset, length, inInbox, kept)
-  const verdict = mayPublish(client, publication)
-  if (verdict === true) {
-    accept(client, publication, packetId)
+  try {
+    if (publication.topic.isSystem) refuse(client, publication, packetId, ReasonCode.NotAuthorized)
+    else if (context.hooks.authorizePublish === undefined) accept(client, publication, packetId)
+    else return authorize(client, publication, packetId)
+  } finally {
     publication.drop()
-    return undefined
   }
+  return undefined
+}
+
+/** What the authorizer is shown. The payload can be asked for until it has answered. */
+class Question implements PublishRequest {
+  readonly client: ClientIdentity
+  readonly topic: string
+  readonly qos: QoS
+  readonly retain: boolean
+  #publication: Publication | undefined
+
+  constructor(client: ClientIdentity, publication: Publication) {
+    this.client = client
+    this.topic = publication.topic.name
+    this.qos = publication.qos
+    this.retain = publication.retain
+    this.#publication = publication
+  }
+
+  /** A property, so that a hook may take it out of the request. */
+  readonly payload = (): Buffer => {
+    if (this.#publication === undefined) throw new Error('the payload is there only until the hook has answered')
+    return this.#publication.keep().payload()
+  }
+
+  /** The turn's publication is somebody else's next: from now on this copy is meant, or none. */
+  moveTo(publication: Publication | undefined): void {
+    this.#publication = publication
+  }
+}
+
+function authorize(client: Client, publication: Publication, packetId: number): Promise<void> | undefined {
+  const { context } = client
+  const question = new Question(client.identity, publication)
+  const verdict = askHook(context, client.clientId, () => context.hooks.authorizePublish!(question))
   if (!(verdict instanceof Promise)) {
-    refuse(client, publication, packetId, verdict)
-    publication.drop()
+    question.moveTo(undefined)
+    settle(client, publication, packetId, verdict)
     return undefined
   }
   const held = publication.detach()
-  publication.drop()
+  question.moveTo(held)
   return verdict
     .then((settled) => {
-      if (client.session === undefined) return
-      if (settled === true) accept(client, held, packetId)
-      else refuse(client, held, packetId, settled)
+      if (client.session !== undefined) settle(client, held, packetId, settled)
     })
-    .finally(() => held.drop())
+    .finally(() => {
+      question.moveTo(undefined)
+      held.drop()
+    })
+}
+
+function settle(client: Client, publication: Publication, packetId: number, verdict: Verdict): void {
+  if (verdict === true) accept(client, publication, packetId)
+  else refuse(client, publication, packetId, verdict)
 }
 
 function topicOf(client: Client, topicId: number, bytes: Uint8Array): Topic {
@@ -165,7 +207,7 @@ function publicationOf(
     topicLength > 0 ? bytes.subarray(view.topicOffset, view.topicOffset + topicLength) : Buffer.from(topic.name)
   let handle = kept
   if (kept !== 0 && topicLength > 0) {
-    context.kept.shape(kept, payloadOffset - offset)
+    context.kept.shape(client.takeFrame(), payloadOffset - offset)
   } else {
     const payload =
       kept === 0
@@ -189,7 +231,6 @@ function publicationOf(
 function keptPayload(client: Client, kept: number, offset: number, length: number): Uint8Array {
   const payload = new Uint8Array(length)
   client.context.kept.read(kept, offset, payload)
-  client.context.kept.release(kept)
   return payload
 }
 
@@ -211,19 +252,6 @@ function wholeHead(client: Client, first: number, head: Uint8Array, length: numb
   const whole = new Uint8Array(length)
   client.context.kept.read(kept, 0, whole)
   return whole
-}
-
-function mayPublish(client: Client, publication: Publication): Verdict | Promise<Verdict> {
-  const { hooks } = client.context
-  if (publication.topic.isSystem) return ReasonCode.NotAuthorized
-  if (hooks.authorizePublish === undefined) return true
-  return hooks.authorizePublish({
-    client: client.identity,
-    topic: publication.topic.name,
-    qos: publication.qos,
-    retain: publication.retain,
-    payload: () => publication.keep().payload(),
-  })
 }
 
 function accept(client: Client, publication: Publication, packetId: number): void {

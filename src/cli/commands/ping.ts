@@ -33,6 +33,10 @@ export const ping: Command = {
       return error.exitCode === 0 ? ExitCode.Fine : ExitCode.Invalid
     }
     const { host, port, timeout } = parser.opts<PingOptions>()
+    if (!(Number(port) > 0 && Number(port) < 65536)) {
+      process.stderr.write(`Error: Invalid port specified (${port}).\n`)
+      return ExitCode.Invalid
+    }
     const answer = await knock(host, Number(port), Number(timeout) * 1000)
     process.stdout.write(`${answer}\n`)
     return answer === SERVING ? ExitCode.Fine : ExitCode.Failed

@@ -1,0 +1,172 @@
+// The brokers under test: how each is found, started on a free port, and ended. What a broker prints goes to a file and
+// is shown only when it fails: a terminal that scrolls would be measured too.
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, openSync } from 'node:fs'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { connect, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { exists, root } from './compile.ts'
+
+const startDeadline = 15_000 // ms
+const stopDeadline = 10_000 // ms
+const probeInterval = 20 // ms
+
+/** Processes to end even when the benchmark itself is interrupted. */
+const alive = new Set<ChildProcess>()
+process.on('exit', () => {
+  for (const child of alive) child.kill('SIGKILL')
+})
+
+/** A broker that can be started. */
+export interface Broker {
+  readonly name: string
+  readonly version: string
+  /** The command for a broker that listens on 127.0.0.1:`port`; `folder` is its own and is deleted afterwards. */
+  command(port: number, folder: string): Promise<readonly string[]>
+}
+
+/** Mosquitto as fast as it gets without dropping: no limits on what is in flight or queued, no Nagle. */
+const mosquittoSettings = [
+  'allow_anonymous true',
+  'max_inflight_messages 0',
+  'max_queued_messages 0',
+  'set_tcp_nodelay true',
+]
+
+/**
+ * The broker for a word of --broker: `martlet`, `floor`, `mosquitto`, or `NAME=COMMAND` with `{port}` and `{folder}` in
+ * the command. Throws an Error that says why when it cannot be run here.
+ */
+export async function findBroker(word: string, floor: string): Promise<Broker> {
+  const equals = word.indexOf('=')
+  if (equals > 0) return custom(word.slice(0, equals), word.slice(equals + 1))
+  if (word === 'floor') return { name: 'floor', version: '', command: async (port) => [floor, String(port)] }
+  if (word === 'martlet') return martlet()
+  if (word === 'mosquitto') return mosquitto()
+  throw new RangeError(`no broker ${word}; there are martlet, floor, mosquitto, and NAME=COMMAND with {port} in it`)
+}
+
+function custom(name: string, line: string): Broker {
+  if (!line.includes('{port}')) throw new RangeError(`--broker ${name}: its command needs {port}`)
+  const words = line.split(/\s+/).filter((word) => word !== '')
+  return {
+    name,
+    version: '',
+    command: async (port, folder) =>
+      words.map((word) => word.replaceAll('{port}', String(port)).replaceAll('{folder}', folder)),
+  }
+}
+
+async function martlet(): Promise<Broker> {
+  const script = join(root, 'bin', 'martlet.js')
+  if (!(await exists(script))) throw new Error(`${script} is missing`)
+  const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string }
+  return {
+    name: 'martlet',
+    version: `${version} on Node ${process.version}`,
+    command: async (port) => [process.execPath, script, '-p', String(port)],
+  }
+}
+
+function mosquitto(): Broker {
+  // Debian puts it where only root's PATH looks.
+  const found = ['mosquitto', '/usr/sbin/mosquitto', '/usr/local/sbin/mosquitto']
+    .map((program) => ({ program, run: spawnSync(program, ['-h'], { encoding: 'utf8' }) }))
+    .find(({ run }) => run.error === undefined)
+  if (!found) throw new Error('it is not installed')
+  return {
+    name: 'mosquitto',
+    version: /version (\S+)/.exec(found.run.stdout)?.[1] ?? '',
+    command: async (port, folder) => {
+      const file = join(folder, 'mosquitto.conf')
+      await writeFile(file, `${[`listener ${port} 127.0.0.1`, ...mosquittoSettings].join('\n')}\n`)
+      return [found.program, '-c', file]
+    },
+  }
+}
+
+/** A broker process that accepts connections. */
+export class RunningBroker {
+  readonly port: number
+  readonly pid: number
+  readonly #child: ChildProcess
+  readonly #exit: Promise<unknown>
+  readonly #folder: string
+
+  private constructor(child: ChildProcess, port: number, folder: string) {
+    this.port = port
+    this.pid = child.pid ?? 0
+    this.#child = child
+    this.#exit = new Promise((resolve) => child.once('exit', resolve))
+    alive.add(child)
+    this.#folder = folder
+  }
+
+  /** Rejects with an Error that ends in the broker's last words when it does not come up within 15 s. */
+  static async start(broker: Broker): Promise<RunningBroker> {
+    const folder = await mkdtemp(join(tmpdir(), 'martlet-bench-'))
+    const port = await freePort()
+    const [program, ...args] = await broker.command(port, folder)
+    const log = join(folder, 'log')
+    const output = openSync(log, 'w')
+    const child = spawn(program!, args, { stdio: ['ignore', output, output], cwd: folder })
+    closeSync(output)
+    const failed = new Promise<Error>((resolve) => child.once('error', resolve))
+    const running = new RunningBroker(child, port, folder)
+    const problem = child.pid === undefined ? await failed : await running.#accepting()
+    if (problem === undefined) return running
+    const words = (await readFile(log, 'utf8')).trim().split('\n').slice(-5).join('\n')
+    await running.stop()
+    throw new Error(`${broker.name} did not start: ${problem.message}${words && `\n${words}`}`)
+  }
+
+  async #accepting(): Promise<Error | undefined> {
+    const deadline = Date.now() + startDeadline
+    while (Date.now() < deadline) {
+      if (!this.running) return new Error('it ended')
+      if (await accepts(this.port)) return undefined
+      await delay(probeInterval)
+    }
+    return new Error(`nothing listens on port ${this.port}`)
+  }
+
+  get running(): boolean {
+    return this.pid !== 0 && this.#child.exitCode === null && this.#child.signalCode === null
+  }
+
+  /** SIGTERM, then, for one that does not listen, SIGKILL. Idempotent. */
+  async stop(): Promise<void> {
+    if (this.running) {
+      this.#child.kill('SIGTERM')
+      const kill = setTimeout(() => this.#child.kill('SIGKILL'), stopDeadline)
+      await this.#exit
+      clearTimeout(kill)
+    }
+    alive.delete(this.#child)
+    await rm(this.#folder, { recursive: true, force: true })
+  }
+}
+
+/** A port nobody listens on, on 127.0.0.1. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  if (address === null || typeof address === 'string') throw new Error('no free port')
+  return address.port
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
+}

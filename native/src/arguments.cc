@@ -1,0 +1,44 @@
+#include "arguments.h"
+
+namespace martlet {
+
+bool read_options(Arguments& arguments, const Napi::Object& from, Options* out) {
+  constexpr double kWord = INT32_MAX;
+  constexpr double kSafe = 9007199254740991;
+  out->poison = from.Get("poison").ToBoolean();
+  return arguments.number(from, "maxConnections", 1, 1 << 24, &out->max_connections) &&
+         arguments.number(from, "readSize", 1, 1 << 30, &out->read_size) &&
+         arguments.number(from, "topicIds", 1, 1 << 24, &out->topic_ids) &&
+         arguments.number(from, "maxTurns", 1, kWord, &out->max_turns) &&
+         arguments.number(from, "acceptBudget", 1, kWord, &out->accept_budget) &&
+         arguments.number(from, "unadmittedPacketLimit", 2, kWord, &out->unadmitted_packet_limit) &&
+         arguments.number(from, "partialBudget", 1, kSafe, &out->partial_budget) &&
+         arguments.number(from, "highWater", 1, kWord, &out->high_water) &&
+         arguments.number(from, "lowWater", 0, out->high_water, &out->low_water) &&
+         arguments.number(from, "flushAfter", 1, kSafe, &out->flush_after) &&
+         arguments.number(from, "userTimeout", 0, kWord, &out->user_timeout);
+}
+
+bool read_memory(Arguments& arguments, const Napi::Object& from, uint32_t slots, Memory* out) {
+  size_t inbox, inbox_bytes, outbox, outbox_bytes;
+  bool good =
+      arguments.array(from, "inbox", napi_int32_array, 64 * wire::kRecordWords, &out->inbox, &inbox) &&
+      arguments.array(from, "inboxBytes", napi_uint8_array, 4096, &out->inbox_bytes, &inbox_bytes) &&
+      arguments.array(from, "outbox", napi_int32_array, 256, &out->outbox, &outbox) &&
+      arguments.array(from, "outboxBytes", napi_uint8_array, 256, &out->outbox_bytes, &outbox_bytes) &&
+      arguments.array(from, "lastRead", napi_float64_array, slots, &out->last_read) &&
+      arguments.array(from, "lastWrite", napi_float64_array, slots, &out->last_write) &&
+      arguments.array(from, "queued", napi_uint32_array, slots, &out->queued) &&
+      arguments.array(from, "bytesIn", napi_float64_array, slots, &out->bytes_in) &&
+      arguments.array(from, "bytesOut", napi_float64_array, slots, &out->bytes_out) &&
+      arguments.array(from, "leftOut", napi_uint32_array, slots, &out->left_out) &&
+      arguments.array(from, "totals", napi_float64_array, wire::kTotals, &out->totals);
+  if (!good) return false;
+  out->inbox_records = static_cast<uint32_t>(inbox / wire::kRecordWords);
+  out->inbox_size = static_cast<uint32_t>(inbox_bytes);
+  out->outbox_words = static_cast<uint32_t>(outbox);
+  out->outbox_size = static_cast<uint32_t>(outbox_bytes);
+  return true;
+}
+
+}  // namespace martlet
