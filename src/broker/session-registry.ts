@@ -104,7 +104,7 @@ export class SessionRegistry {
     this.#sessions.delete(session.clientId)
     this.#context.counters.sessions = this.#sessions.size
     session.end()
-    if (session.isPersistent) this.#context.journal.sessionRemoved(session.clientId)
+    if (session.isRecorded) this.#context.journal.sessionRemoved(session.clientId)
     this.#context.wills.publishDelayed(session.clientId)
   }
 

@@ -162,7 +162,7 @@ function finishConnect(client: Client, packet: ConnectPacket, verdict: Verdict, 
   session.maximumPacketSize = client.maximumPacketSize
   session.topicAliasMaximum = Math.min(packet.properties.topicAliasMaximum ?? 0, settings.maxTopicAliasBroker) // [MQTT-3.1.2-26]
   context.wills.cancelDelayed(clientId)
-  if (session.isPersistent) journal.sessionOpened(session)
+  if (session.isPersistent || session.isRecorded) journal.sessionOpened(session)
 
   const keepAlive = effectiveKeepAlive(packet, settings.maxKeepalive)
   client.keepAlive = keepAlive * 1000
