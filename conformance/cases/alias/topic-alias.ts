@@ -5,7 +5,7 @@ import type { Client } from '../../client.ts'
 import { describe, type Packet, prop } from '../../packet.ts'
 import * as wire from '../../wire.ts'
 import { property } from '../../wire.ts'
-import { pair, text } from '../common.ts'
+import { type Pair, pair, text } from '../common.ts'
 
 const alias = (value: number) => [property('topicAlias', value)]
 
@@ -136,8 +136,8 @@ defineCase({
 })
 
 /** Waits for everything, then takes it from the log, markers included. */
-async function collect(settled: (why: string) => Promise<Packet[]>, subscriber: Client): Promise<Packet[]> {
-  await settled('thirty messages')
+async function collect(settled: Pair['settled'], subscriber: Client): Promise<Packet[]> {
+  await settled('thirty messages', 30)
   return subscriber.log.entries
     .filter((e) => e.direction === 'received' && e.packet.kind === 'publish')
     .map((e) => e.packet)

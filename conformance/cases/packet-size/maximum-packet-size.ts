@@ -102,7 +102,7 @@ for (const qos of [0, 1, 2] as const) {
       await publisher.publish({ topic, payload: 'x'.repeat(300), qos })
       await publisher.publish({ topic, payload: 'fits', qos })
       t.equal((await large.receive('the large message at the other client')).payload?.length, 300, 'the length')
-      t.equal((await settled('only the message that fits')).map(text), ['fits'], 'the messages')
+      t.equal((await settled('only the message that fits', 1)).map(text), ['fits'], 'the messages')
     },
   })
 }
@@ -123,7 +123,7 @@ defineCase({
     await publisher.publish({ topic, payload: 'l'.repeat(limit - overhead + 1) })
     await publisher.publish({ topic, payload: 'f'.repeat(limit - overhead) })
     t.equal(
-      (await settled('the message that just fits')).map((m) => text(m)[0]),
+      (await settled('the message that just fits', 1)).map((m) => text(m)[0]),
       ['f'],
       'the messages',
     )

@@ -179,6 +179,11 @@ function finishConnect(client: Client, packet: ConnectPacket, verdict: Verdict, 
     const answer = new Uint8Array(256 + propertiesSize(properties))
     const connack = { sessionPresent: present, reasonCode: ReasonCode.Success, properties }
     const end = writeConnack(answer, 0, connack, packet.protocolVersion, client.maximumPacketSize)
+    if (end === 0) {
+      // No DISCONNECT before CONNACK [MQTT-3.14.0-1].
+      client.end({ reason: 'CONNACK is larger than its Maximum Packet Size' })
+      return
+    }
     client.send(answer.subarray(0, end))
     if (client.session !== session) return // it was gone before the store answered
     // Nothing may be delivered before CONNACK [MQTT-3.2.0-1], so the session gets its connection here.
