@@ -148,9 +148,10 @@ test('a PUBACK waits for the store when another client’s session keeps the mes
   withBroker(async (setup) => {
     const { store, connected } = setup
     const absent = await connected(persistent, subscribePacket(1, 'a', 1))
+    store.automatic = true
     absent.send(DISCONNECT)
-    await absent.untilEnd().catch(() => undefined)
-    store.release(Infinity)
+    await absent.untilEnd()
+    store.automatic = false
     const publisher = await setup.open()
     publisher.send(connectPacket({ clientId: 'publisher' }))
     await publisher.next()
