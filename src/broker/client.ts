@@ -396,7 +396,7 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     if (will !== undefined && ending.discardWill === true) context.wills.discard(this.clientId)
     else if (will !== undefined) context.wills.connectionLost(this.clientId, will, session.expiryInterval)
     context.sessions.left(session)
-    context.events.emit('clientDisconnected', this.identity, ending.reason)
+    context.events.tell('clientDisconnected', this.identity, ending.reason)
   }
 
   #afterEnded(): void {

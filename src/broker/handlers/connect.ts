@@ -189,7 +189,7 @@ function finishConnect(client: Client, packet: ConnectPacket, verdict: Verdict, 
     // Nothing may be delivered before CONNACK [MQTT-3.2.0-1], so the session gets its connection here.
     session.attach(client.connection, Math.min(packet.properties.receiveMaximum ?? 65535, settings.maxInflightMessages))
     session.pump()
-    context.events.emit('clientConnected', client.identity, present)
+    context.events.tell('clientConnected', client.identity, present)
   })
 }
 
