@@ -233,6 +233,7 @@ function render(result: RunResult, args: Arguments): string {
  * did, 2 for wrong arguments, no connection or no version both sides speak.
  */
 export async function main(argv: string[]): Promise<number> {
+  process.stdout.on('error', endOfReader)
   try {
     const parsed = parse(argv)
     if (parsed.values.help) {
@@ -259,6 +260,12 @@ export async function main(argv: string[]): Promise<number> {
     else process.stderr.write(`cannot judge the broker: ${(error as Error).message}\n`)
     return 2
   }
+}
+
+/** `--list | head`: the reader has seen enough, which is no failure. */
+function endOfReader(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.exit(0)
+  throw error
 }
 
 if (import.meta.filename === process.argv[1]) process.exitCode = await main(process.argv.slice(2))

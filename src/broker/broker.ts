@@ -66,7 +66,7 @@ const SWEEP_INTERVAL = 1000
 export class Broker implements ReactorReceiver {
   readonly settings: BrokerSettings
   readonly counters: Counters
-  readonly events = new BrokerEvents()
+  readonly events = new BrokerEvents((error) => this.handleBug(error))
   readonly #parts: BrokerParts
   readonly #throttled: ThrottledLog
   readonly #timers: TimerLoop<Deadline>
@@ -311,7 +311,7 @@ export class Broker implements ReactorReceiver {
   #tap(publication: Publication, clientId: string | undefined): void {
     if (!this.events.hasPublishedListener) return
     const { topic, qos, retain } = publication
-    this.events.emit('published', { topic: topic.name, payload: publication.keep().payload(), qos, retain, clientId })
+    this.events.tell('published', { topic: topic.name, payload: publication.keep().payload(), qos, retain, clientId })
   }
 
   #retry(now: number): void {

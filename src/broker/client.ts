@@ -363,8 +363,15 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     return frame
   }
 
-  /** Sends bytes now; only for what answers nothing that waits for the store. */
+  /**
+   * Sends bytes now; only for what answers nothing that waits for the store. No bytes: the answer is larger than the client
+   * takes, and one that waits for it in vain is ended instead [MQTT-3.1.2-24].
+   */
   send(bytes: Uint8Array): void {
+    if (bytes.length === 0) {
+      this.end({ reason: 'an answer is larger than its Maximum Packet Size', reasonCode: ReasonCode.PacketTooLarge })
+      return
+    }
     this.context.counters.messagesSent++
     this.connection.send(bytes)
   }
@@ -389,7 +396,7 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     if (will !== undefined && ending.discardWill === true) context.wills.discard(this.clientId)
     else if (will !== undefined) context.wills.connectionLost(this.clientId, will, session.expiryInterval)
     context.sessions.left(session)
-    context.events.emit('clientDisconnected', this.identity, ending.reason)
+    context.events.tell('clientDisconnected', this.identity, ending.reason)
   }
 
   #afterEnded(): void {

@@ -27,8 +27,12 @@ export class BrokerEvents extends EventEmitter<BrokerEventMap> {
   /** Whether anybody listens to `published`: asked for every PUBLISH, so it is kept, not counted. */
   hasPublishedListener = false
 
-  constructor() {
+  readonly #failed: (error: unknown) => void
+
+  /** `failed` is told what a listener throws: its mistake is the program's, not the client's it was told about. */
+  constructor(failed: (error: unknown) => void) {
     super()
+    this.#failed = failed
     const update = (): void => {
       this.hasPublishedListener = this.listenerCount('published') > 0
     }
@@ -40,5 +44,14 @@ export class BrokerEvents extends EventEmitter<BrokerEventMap> {
       }) as never,
     )
     this.on('removeListener' as never, update as never)
+  }
+
+  /** Tells the listeners. Never throws. */
+  tell<E extends keyof BrokerEventMap>(event: E, ...args: BrokerEventMap[E]): void {
+    try {
+      ;(this as EventEmitter).emit(event, ...args)
+    } catch (error) {
+      this.#failed(error)
+    }
   }
 }

@@ -89,6 +89,7 @@ export class Journal {
   sessionOpened(session: Session): void {
     if (this.isVolatile) return
     const { clientId, version, expiryInterval } = session
+    session.isRecorded = true
     this.#append({ type: 'session-opened', clientId, protocolVersion: version, expiryInterval })
   }
 

@@ -76,6 +76,7 @@ export class Publication {
     this.payloadLength = message.payloadLength
     this.topicLength = message.size - message.payloadLength - 2
     this.inInbox = false
+    this.tail5 = 0
     this.message = message
     this.#middle5 = undefined
   }
@@ -142,13 +143,11 @@ export class Publication {
     this.#write(connection, first, packetId, middle, knows ? 'stands for the topic' : 'sets')
   }
 
-  /** Bytes of the whole packet for a version 5 receiver. */
-  packetSize5(subscriptionIds: readonly number[] | undefined): number {
-    const middle =
-      this.tail5 !== 0 && subscriptionIds === undefined
-        ? this.payloadOffset - this.tail5
-        : this.middle(subscriptionIds).length
-    const remaining = 2 + this.topicLength + (this.qos === 0 ? 0 : 2) + middle + this.payloadLength
+  /** Bytes of the whole packet as a version 5 receiver gets it with `qos`, and `more` bytes in its variable header. */
+  packetSize5(qos: QoS, subscriptionIds: readonly number[] | undefined, more = 0): number {
+    const passes = this.tail5 !== 0 && this.inInbox && subscriptionIds === undefined
+    const middle = passes ? this.payloadOffset - this.tail5 : this.middle(subscriptionIds).length
+    const remaining = 2 + this.topicLength + (qos === 0 ? 0 : 2) + middle + this.payloadLength + more
     return 1 + variableByteIntegerSize(remaining) + remaining
   }
 

@@ -150,6 +150,28 @@ for (const [length, accepted] of [
   })
 }
 
+const hexPort = (port: number) => port.toString(16).toUpperCase().padStart(4, '0')
+
+unlessMosquitto(test, 'it leaves SO_KEEPALIVE off')(
+  'SO_KEEPALIVE is on: the kernel has a timer for an idle connection',
+  async () => {
+    const client = await RawClient.connect(broker, { clientId: 'kept-alive' })
+    await client.settled()
+    // Columns: sl, local, remote, state, queues, timer:when. Timer 02 is the keepalive timer of an idle socket.
+    const ends = `:${hexPort(broker.port)} 0100007F:${hexPort(client.localPort)} `
+    const timer = () => {
+      const row = readFileSync('/proc/net/tcp', 'utf8')
+        .split('\n')
+        .find((line) => line.includes(ends))
+      return row?.trim().split(/\s+/)[5]?.slice(0, 2)
+    }
+    // Until our kernel has acknowledged the PINGRESP, the timer is the one of retransmission.
+    for (let tries = 0; tries < 200 && timer() !== '02'; tries++)
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    assert.is(timer(), '02')
+  },
+)
+
 const keepAlives = unlessMosquitto(test, '2.0.11 keeps max_keepalive for MQTT 5')
 keepAlives('a Keep Alive over max_keepalive, and none at all, is refused with CONNACK 2', async () => {
   const strict = await startBroker({ settings: { max_keepalive: 100 } })

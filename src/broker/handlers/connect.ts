@@ -162,7 +162,7 @@ function finishConnect(client: Client, packet: ConnectPacket, verdict: Verdict, 
   session.maximumPacketSize = client.maximumPacketSize
   session.topicAliasMaximum = Math.min(packet.properties.topicAliasMaximum ?? 0, settings.maxTopicAliasBroker) // [MQTT-3.1.2-26]
   context.wills.cancelDelayed(clientId)
-  if (session.isPersistent) journal.sessionOpened(session)
+  if (session.isPersistent || session.isRecorded) journal.sessionOpened(session)
 
   const keepAlive = effectiveKeepAlive(packet, settings.maxKeepalive)
   client.keepAlive = keepAlive * 1000
@@ -179,12 +179,17 @@ function finishConnect(client: Client, packet: ConnectPacket, verdict: Verdict, 
     const answer = new Uint8Array(256 + propertiesSize(properties))
     const connack = { sessionPresent: present, reasonCode: ReasonCode.Success, properties }
     const end = writeConnack(answer, 0, connack, packet.protocolVersion, client.maximumPacketSize)
+    if (end === 0) {
+      // No DISCONNECT before CONNACK [MQTT-3.14.0-1].
+      client.end({ reason: 'CONNACK is larger than its Maximum Packet Size' })
+      return
+    }
     client.send(answer.subarray(0, end))
     if (client.session !== session) return // it was gone before the store answered
     // Nothing may be delivered before CONNACK [MQTT-3.2.0-1], so the session gets its connection here.
     session.attach(client.connection, Math.min(packet.properties.receiveMaximum ?? 65535, settings.maxInflightMessages))
     session.pump()
-    context.events.emit('clientConnected', client.identity, present)
+    context.events.tell('clientConnected', client.identity, present)
   })
 }
 

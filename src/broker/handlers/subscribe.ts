@@ -98,7 +98,7 @@ function subscribe(client: Client, request: SubscriptionRequest, verdict: Verdic
     ? { qos, noLocal: true, retainAsPublished: true, subscriptionId: 0 }
     : { qos, noLocal, retainAsPublished, subscriptionId }
   const isNew = session.subscribe(filter, options, retainHandling as 0 | 1 | 2)
-  context.events.emit('subscribed', client.identity, filter, qos)
+  context.events.tell('subscribed', client.identity, filter, qos)
   return { reasonCode: qos, replay: replayFor(client, filter, qos, subscriptionId, retainHandling, isNew) }
 }
 
