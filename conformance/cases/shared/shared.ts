@@ -3,8 +3,9 @@
 import { defineCase } from '../../case.ts'
 import type { Client } from '../../client.ts'
 import type { Context } from '../../context.ts'
-import type { Packet } from '../../packet.ts'
+import { type Packet, prop } from '../../packet.ts'
 import * as wire from '../../wire.ts'
+import { property } from '../../wire.ts'
 import { marker, refusedFilter, retain, text } from '../common.ts'
 
 const shared = (t: Context, filter: string, group = 'group'): string => `$share/${t.id(group)}/${filter}`
@@ -58,6 +59,42 @@ for (const qos of [0, 1, 2] as const) {
     },
   })
 }
+
+defineCase({
+  id: 'subscription-identifier',
+  area: 'shared',
+  title: 'A message for a Shared Subscription carries the Subscription Identifier of the chosen member',
+  clauses: { '5': ['MQTT-3.3.4-3'] },
+  needs: ['shared', 'subscription-ids'],
+  async run(t) {
+    const topic = t.topic('a')
+    const client = await t.connect()
+    await client.subscribe([[shared(t, topic), 0]], 0, { properties: [property('subscriptionIdentifier', 21)] })
+    await client.publish({ topic, payload: 'x' })
+    t.equal(prop(await client.receive('the message'), 'subscriptionIdentifier'), 21, 'Subscription Identifier')
+  },
+})
+
+defineCase({
+  id: 'retain-as-published',
+  area: 'shared',
+  title: 'Retain As Published works for Shared Subscriptions as for others',
+  clauses: { '5': ['MQTT-3.3.1-12', 'MQTT-3.3.1-13'] },
+  needs: ['shared', 'retain'],
+  async run(t) {
+    for (const [options, wanted] of [
+      [0x08, true],
+      [0x00, false],
+    ] as const) {
+      // A topic each: the message stays behind as a retained one.
+      const topic = t.topic(`${wanted}`)
+      const client = await t.connect()
+      await client.subscribe(shared(t, topic, `g${options}`), options)
+      await client.publish({ topic, payload: 'x', retain: true })
+      t.equal((await client.receive('the message')).retain, wanted, 'RETAIN')
+    }
+  },
+})
 
 defineCase({
   id: 'groups-are-independent',
