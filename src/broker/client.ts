@@ -437,7 +437,8 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
   }
 
   #keptPacket(first: number, length: number, kept: number): PacketBytes {
-    const isPublish = first >>> 4 === PacketType.Publish
+    // Only the handler of PUBLISH takes the frame over, and it is asked only while connected.
+    const isPublish = first >>> 4 === PacketType.Publish && this.#state === 'connected'
     const bytes = new Uint8Array(isPublish ? Math.min(length, KEPT_HEAD) : length)
     this.context.kept.read(kept, 0, bytes)
     if (!isPublish) this.context.kept.release(kept)

@@ -169,9 +169,10 @@ export class Session {
     })
   }
 
-  /** Gives back what has expired in the queue. */
+  /** Gives back what has expired in its queue and in those of its groups. */
   dropExpired(now: number): void {
     const { queue } = this
+    if (this.#context.router.sharedSubscriptionCount > 0) for (const group of this.#groups()) group.dropExpired(now)
     if (queue === undefined) return
     queue.remove((delivery) => {
       if (delivery.message.expiresAt > now) return false

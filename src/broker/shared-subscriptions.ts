@@ -43,6 +43,8 @@ export class SharedGroup {
   /** What came back from members that are gone, in its order; before the queue. */
   #returned: Message[] = []
   #queue: MessageQueue<Message> | undefined
+  /** When `dropExpired` last looked. */
+  #sweptAt = 0
 
   constructor(context: BrokerContext, name: string, recipients: Recipients) {
     this.#context = context
@@ -103,6 +105,19 @@ export class SharedGroup {
     }
     this.#returned.push(message)
     this.#callOnline()
+  }
+
+  /** Gives back what has expired while it waited. Asked once a member, done once. */
+  dropExpired(now: number): void {
+    if (this.#queue === undefined || this.#sweptAt === now) return
+    this.#sweptAt = now
+    this.#queue.remove((message) => {
+      if (message.expiresAt > now) return false
+      this.#unqueued(message)
+      this.#context.counters.droppedExpired++
+      message.release()
+      return true
+    })
   }
 
   /** Gives members what waits, as long as one can take it. */

@@ -32,7 +32,7 @@ for (const published of [0, 1, 2] as const) {
         await publisher.publish({ topic: 't', payload: filling(60, qos), qos: published })
         assert.is((await receiver.receive({ qos })).size, 60)
       }
-      await receiver.raw.expectNothing()
+      await receiver.expectNothing()
       assert.is(broker.broker.counters.droppedTooLarge + broker.broker.counters.droppedOutputFull, 3)
     })
   }
@@ -58,7 +58,7 @@ for (const [name, payload] of [
         assert.is((await receiver.receive({ qos })).text, filling(60, qos))
       }
     }
-    await receiver.raw.expectNothing()
+    await receiver.expectNothing()
   })
 }
 
@@ -82,7 +82,7 @@ test('[MQTT-3.1.2-24] of four receivers and more only the one with a small limit
       await other.receive({ text: 'fits', qos })
     }
     await small.receive({ text: 'fits', qos })
-    await small.raw.expectNothing()
+    await small.expectNothing()
     if (qos === 1) for (let n = 0; n < 301; n++) await publisher.answer('PUBACK')
   }
 })
@@ -104,7 +104,7 @@ test('a queued and a retained message larger than the client takes now are left 
   await back.receive({ topic: 'q', text: 'fits', qos: 1 })
   await back.subscribe([], ['r/#', 1])
   await back.receive({ topic: 'r/4', text: 'fits', qos: 1, retain: true })
-  await back.raw.expectNothing()
+  await back.expectNothing()
   assert.is(broker.broker.counters.droppedTooLarge, 2)
 })
 
@@ -133,8 +133,8 @@ test('a shared message too large for one member goes to one that takes it', asyn
   for (const qos of [0, 1] as const) {
     for (let n = 0; n < 6; n++) await publisher.publish({ topic: 't', payload: 'y'.repeat(100), qos })
     for (let n = 0; n < 6; n++) await large.receive({ text: 'y'.repeat(100) })
-    await small.raw.expectNothing()
-    await large.raw.expectNothing()
+    await small.expectNothing()
+    await large.expectNothing()
   }
 })
 
@@ -153,7 +153,7 @@ test('a packet over our own Maximum Packet Size is answered with 0x95 before it 
   const client = await Client5.connect(broker, { clientId: 'c' })
   assert.ok(client.properties.includes('maximumPacketSize 1000'), client.properties.join())
   client.raw.send(publish5({ topic: 't', payload: 'x'.repeat(1000 - 3 - 3 - 1) }))
-  await client.raw.settled()
+  await client.settled()
   client.raw.send(publish5({ topic: 't', payload: 'x'.repeat(1000 - 3 - 3) }).subarray(0, 10))
   await client.disconnected(0x95)
 })

@@ -1,7 +1,17 @@
 // Builders and readers of MQTT 5.0 Control Packets for tests, beside packets.ts and under its rule: nothing from src/, and
 // what they are told is what they build, valid or not. Properties are built one by one and read back as one text each
 // (`user a=1`, `contentType text/plain`), so that a test can compare a whole block, order included.
-import { type Packet, type QoS, string, Type, uint16, variableByteInteger } from './packets.ts'
+import {
+  type Packet,
+  pingreq,
+  type QoS,
+  string,
+  Type,
+  type TypeName,
+  typeName,
+  uint16,
+  variableByteInteger,
+} from './packets.ts'
 import { RawClient } from './raw-client.ts'
 
 const uint32 = (value: number): Buffer => {
@@ -233,6 +243,8 @@ export class Client5 {
   present = false
   code = 0
   properties: string[] = []
+  /** Messages that came while something else was awaited. */
+  readonly #early: Packet[] = []
 
   private constructor(raw: RawClient) {
     this.raw = raw
@@ -275,7 +287,7 @@ export class Client5 {
   /** Subscribes; the reason codes of the SUBACK. */
   async ask(properties: readonly Uint8Array[], ...filters: [string, number][]): Promise<number[]> {
     this.raw.send(subscribe5(this.raw.takeId(), properties, ...filters))
-    const { body } = await this.raw.expectPacket('SUBACK')
+    const { body } = await this.#await('SUBACK')
     return [...body.subarray(readProperties(body, 2).end)]
   }
 
@@ -285,7 +297,7 @@ export class Client5 {
     const id = message.id ?? (qos > 0 ? this.raw.takeId() : 0)
     this.raw.send(publish5({ ...message, id }))
     if (qos === 0) {
-      await this.raw.settled()
+      await this.settled()
       return 0
     }
     const { code } = await this.answer(qos === 1 ? 'PUBACK' : 'PUBREC')
@@ -296,16 +308,40 @@ export class Client5 {
     return code
   }
 
-  /** The next packet, which must be this answer. */
+  /** The next packet of this type. Messages that come first wait for `message`; a PUBREL is answered. */
+  async #await(type: TypeName): Promise<Packet> {
+    for (;;) {
+      const packet = await this.raw.nextPacket(type)
+      if (packet.type === Type[type]) return packet
+      if (packet.type === Type.PUBLISH) this.#early.push(packet)
+      else if (packet.type === Type.PUBREL) this.raw.send(answer5('PUBCOMP', packet.body.readUInt16BE(0)))
+      else throw new Error(`expected ${type}, received ${typeName(packet.type)} ${packet.body.toString('hex')}`)
+    }
+  }
+
+  /** That the broker has handled everything sent so far. */
+  async settled(): Promise<void> {
+    this.raw.send(pingreq())
+    await this.#await('PINGRESP')
+  }
+
+  /** As `settled`, and that no message has come that `message` has not told of. */
+  async expectNothing(): Promise<void> {
+    await this.settled()
+    const [early] = this.#early
+    if (early !== undefined) throw new Error(`expected nothing, received ${JSON.stringify(readPublish5(early))}`)
+  }
+
+  /** The next packet but messages, which must be this answer. */
   async answer(type: 'PUBACK' | 'PUBREC' | 'PUBREL' | 'PUBCOMP'): Promise<Answer5 & { id: number }> {
-    const { body } = await this.raw.expectPacket(type)
+    const { body } = await this.#await(type)
     const properties = body.length > 3 ? readProperties(body, 3).properties : []
     return { id: body.readUInt16BE(0), code: body[2] ?? 0, properties }
   }
 
-  /** The next packet, which must be a PUBLISH; acknowledges nothing. */
+  /** The next message; acknowledges nothing. */
   async message(wanted: Partial<Received5> = {}): Promise<Received5> {
-    const received = readPublish5(await this.raw.expectPacket('PUBLISH'))
+    const received = readPublish5(this.#early.shift() ?? (await this.#await('PUBLISH')))
     for (const [key, value] of Object.entries(wanted)) {
       const actual = received[key as keyof Received5]
       if (`${actual}` !== `${value}`) throw new Error(`PUBLISH ${received.topic}: ${key} is ${actual}, not ${value}`)
@@ -319,21 +355,17 @@ export class Client5 {
     return received
   }
 
-  /** Receives as `message` and goes through the whole exchange of its QoS. */
+  /** Receives as `message` and acknowledges; the rest of a QoS 2 exchange goes by while something else is awaited. */
   async receive(wanted: Partial<Received5> = {}): Promise<Received5> {
     const received = await this.message(wanted)
     if (received.qos === 1) this.raw.send(answer5('PUBACK', received.id))
-    if (received.qos === 2) {
-      this.raw.send(answer5('PUBREC', received.id))
-      await this.answer('PUBREL')
-      this.raw.send(answer5('PUBCOMP', received.id))
-    }
+    if (received.qos === 2) this.raw.send(answer5('PUBREC', received.id))
     return received
   }
 
   /** The broker ends it: a DISCONNECT with this code, then FIN. Returns what the DISCONNECT said. */
   async disconnected(code: number): Promise<Answer5> {
-    const { body } = await this.raw.expectPacket('DISCONNECT')
+    const { body } = await this.#await('DISCONNECT')
     const answer = { code: body[0] ?? 0, properties: body.length > 1 ? readProperties(body, 1).properties : [] }
     if (answer.code !== code)
       throw new Error(`DISCONNECT 0x${answer.code.toString(16)} ${answer.properties}, not 0x${code.toString(16)}`)

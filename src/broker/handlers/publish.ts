@@ -29,32 +29,14 @@ export function handlePublish(
   inInbox: boolean,
   kept: number,
 ): Promise<void> | undefined {
-  const { context, version } = client
+  const { context } = client
   const body = kept === 0 ? bytes : wholeHead(client, first, bytes, length, kept)
-  readPublish(view, first, body, offset, length, version)
-  const { qos, packetId, payloadLength } = view
-  context.counters.publishReceived++
-  context.counters.publishBytesReceived += payloadLength
-  const topic = version === 5 && view.topicAlias !== 0 ? aliasedTopic(client, body) : topicOf(client, topicId, body)
-  if (topic.problem !== undefined) throw new MqttError(ReasonCode.TopicNameInvalid, `PUBLISH: ${topic.problem}`)
-  if (view.retain && !context.settings.retainAvailable) {
-    throw new MqttError(ReasonCode.RetainNotSupported, 'PUBLISH with RETAIN, which is not available', 'MQTT-3.2.2-14')
-  }
-  if (qos > context.settings.maxQos) {
-    throw new MqttError(
-      ReasonCode.QosNotSupported,
-      `PUBLISH with QoS ${qos}, the maximum is ${context.settings.maxQos}`,
-      'MQTT-3.2.2-11',
-    )
-  }
-  if (qos > 0 && isRepeated(client, qos, packetId)) {
-    client.acknowledge(PacketType.Pubrec, packetId, 0) // [MQTT-4.3.3-10]
+  const topic = readAndFind(client, first, topicId, body, offset, length)
+  const answer = answerAtOnce(client, body, kept)
+  const { packetId } = view
+  if (answer !== undefined) {
+    client.acknowledge(view.qos === 1 ? PacketType.Puback : PacketType.Pubrec, packetId, answer)
     return undefined
-  }
-
-  if (view.payloadFormatIndicator === 1 && context.settings.validatePayloadFormat && kept === 0) {
-    const { payloadOffset } = view
-    if (!isWellFormedUtf8(body, payloadOffset, payloadLength)) return refusePayload(client, qos, packetId)
   }
   const publication = publicationOf(client, topic, body, offset, length, inInbox, kept)
   try {
@@ -121,6 +103,53 @@ function settle(client: Client, publication: Publication, packetId: number, verd
   else refuse(client, publication, packetId, verdict)
 }
 
+/** Reads the packet into `view` and finds its topic. Throws for what no client may send. */
+function readAndFind(
+  client: Client,
+  first: number,
+  topicId: number,
+  body: Uint8Array,
+  offset: number,
+  length: number,
+): Topic {
+  const { context, version } = client
+  readPublish(view, first, body, offset, length, version)
+  context.counters.publishReceived++
+  context.counters.publishBytesReceived += view.payloadLength
+  const topic = version === 5 && view.topicAlias !== 0 ? aliasedTopic(client, body) : topicOf(client, topicId, body)
+  if (topic.problem !== undefined) throw new MqttError(ReasonCode.TopicNameInvalid, `PUBLISH: ${topic.problem}`)
+  if (view.retain && !context.settings.retainAvailable) {
+    throw new MqttError(ReasonCode.RetainNotSupported, 'PUBLISH with RETAIN, which is not available', 'MQTT-3.2.2-14')
+  }
+  if (view.qos > context.settings.maxQos) {
+    throw new MqttError(
+      ReasonCode.QosNotSupported,
+      `PUBLISH with QoS ${view.qos}, the maximum is ${context.settings.maxQos}`,
+      'MQTT-3.2.2-11',
+    )
+  }
+  return topic
+}
+
+/** The reason code with which a packet is acknowledged and goes nowhere; undefined: it goes on. */
+type Answer = number | undefined
+
+function answerAtOnce(client: Client, body: Uint8Array, kept: number): Answer {
+  const { qos, packetId } = view
+  if (qos > 0 && isRepeated(client, qos, packetId)) return ReasonCode.Success // [MQTT-4.3.3-10]
+  if (view.payloadFormatIndicator !== 1 || !client.context.settings.validatePayloadFormat) return undefined
+  if (isUtf8Payload(client, body, kept)) return undefined
+  if (qos > 0) return ReasonCode.PayloadFormatInvalid
+  throw new MqttError(ReasonCode.PayloadFormatInvalid, 'PUBLISH: the payload is not UTF-8, as it says')
+}
+
+/** Asked only where the broker is told to. */
+function isUtf8Payload(client: Client, body: Uint8Array, kept: number): boolean {
+  const { payloadOffset, payloadLength } = view
+  if (kept === 0) return isWellFormedUtf8(body, payloadOffset, payloadLength)
+  return isWellFormedUtf8(readKept(client, kept, payloadOffset, payloadLength), 0, payloadLength)
+}
+
 function topicOf(client: Client, topicId: number, bytes: Uint8Array): Topic {
   if (topicId !== 0) return client.context.router.topicById(topicId)!
   const { topicOffset, topicLength } = view
@@ -169,12 +198,6 @@ function isRepeated(client: Client, qos: number, packetId: number): boolean {
   return false
 }
 
-/** Said to be UTF-8, but it is not; asked only where the broker is told to. */
-function refusePayload(client: Client, qos: number, packetId: number): undefined {
-  if (qos === 0) throw new MqttError(ReasonCode.PayloadFormatInvalid, 'PUBLISH: the payload is not UTF-8, as it says')
-  client.acknowledge(qos === 1 ? PacketType.Puback : PacketType.Pubrec, packetId, ReasonCode.PayloadFormatInvalid)
-}
-
 function publicationOf(
   client: Client,
   topic: Topic,
@@ -212,7 +235,7 @@ function publicationOf(
     const payload =
       kept === 0
         ? bytes.subarray(payloadOffset, payloadOffset + payloadLength)
-        : keptPayload(client, kept, payloadOffset, payloadLength)
+        : readKept(client, kept, payloadOffset, payloadLength)
     handle = context.kept.keepBytes(frame(name, payload), 2 + name.length)
   }
   const message = new Message(context.kept, handle, {
@@ -223,15 +246,16 @@ function publicationOf(
     payloadLength,
     properties: properties.slice(),
     expiresAt,
+    ...(handle < 0 ? { payloadOffset: payloadOffset - offset } : {}),
   })
   publication.fromMessage(topic, message.hold(), client.session)
   return publication
 }
 
-function keptPayload(client: Client, kept: number, offset: number, length: number): Uint8Array {
-  const payload = new Uint8Array(length)
-  client.context.kept.read(kept, offset, payload)
-  return payload
+function readKept(client: Client, kept: number, offset: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length)
+  client.context.kept.read(kept, offset, bytes)
+  return bytes
 }
 
 function frame(name: Uint8Array, payload: Uint8Array): Uint8Array {
