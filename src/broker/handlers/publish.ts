@@ -192,7 +192,7 @@ function isRepeated(client: Client, qos: number, packetId: number): boolean {
     throw new MqttError(
       ReasonCode.ReceiveMaximumExceeded,
       'more messages at a time than the Receive Maximum',
-      'MQTT-3.3.4-9',
+      'MQTT-3.3.4-7',
     )
   }
   return false
