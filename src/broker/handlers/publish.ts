@@ -178,7 +178,7 @@ function aliasedTopic(client: Client, bytes: Uint8Array): Topic {
   }
   const known = client.aliases?.get(topicAlias)
   if (known === undefined) {
-    throw new MqttError(ReasonCode.ProtocolError, `Topic Alias ${topicAlias} was never set`, 'MQTT-3.3.4-7')
+    throw new MqttError(ReasonCode.ProtocolError, `Topic Alias ${topicAlias} was never set`)
   }
   return known
 }
