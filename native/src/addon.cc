@@ -108,20 +108,13 @@ Napi::Value ReactorObject::listen(const Napi::CallbackInfo& info) {
   Arguments arguments(env);
   if (!info[0].IsObject()) return arguments.fail("listen(options)"), env.Undefined();
   auto from = info[0].As<Napi::Object>();
-  std::string host = from.Get("host").ToString();
-  ListenOptions options{};
-  options.host = host.c_str();
-  options.ipv6_only = from.Get("ipv6Only").ToBoolean();
-  options.reuse_port = from.Get("reusePort").ToBoolean();
-  if (!arguments.number(from, "port", 0, 65535, &options.port) ||
-      !arguments.number(from, "backlog", 0, INT32_MAX, &options.backlog)) {
-    return env.Undefined();
-  }
+  ListenOptions options;
+  if (!read_listen_options(arguments, from, &options)) return env.Undefined();
   ListenError failure;
   int id = open->reactor().listen(options, &failure);
   if (id >= 0) return Napi::Number::New(env, id);
   std::string code = error_code(failure.error);
-  Napi::Error error = Napi::Error::New(env, std::string(failure.syscall) + " " + code + " " + host + " port " +
+  Napi::Error error = Napi::Error::New(env, std::string(failure.syscall) + " " + code + " " + options.host + " port " +
                                                 std::to_string(options.port) + ": " + strerror(failure.error));
   error.Set("code", code);
   error.Set("errno", Napi::Number::New(env, -failure.error));

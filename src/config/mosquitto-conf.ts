@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { ConfigError, type Place } from './config-error.ts'
 import type { Source } from './configuration.ts'
 import { aliases, lastOneWins, perListenerThere, unsupported, unsupportedKeys } from './mosquitto-keys.ts'
-import { type ListenerSettingKey, type SettingKey, settings } from './schema.ts'
+import { type ListenerSettingKey, listenerSettings, type SettingKey, settings } from './schema.ts'
 import { isSettingKey, type ListenerDraft, SourceBuilder, suggestion } from './source-builder.ts'
 import { readConfigurationFile } from './yaml-file.ts'
 
@@ -45,7 +45,10 @@ const LOG_TYPES: readonly (readonly [level: string, types: readonly string[]])[]
 const OTHER_LOG_TYPES = ['subscribe', 'unsubscribe', 'websockets']
 /** `4 MiB`: Martlet's extension, one value of two words. */
 const WITH_UNIT = /^\d+(?:\.\d+)? *(?:B|[KMG]iB|ms|min|[shdwmy])$/
-const LISTENER_KEYS: ReadonlySet<string> = new Set(['socket_domain', 'max_connections'] satisfies ListenerSettingKey[])
+/** Everything but the words of `listener` itself. */
+const LISTENER_KEYS: ReadonlySet<string> = new Set(
+  Object.keys(listenerSettings).filter((key) => key !== 'port' && key !== 'host'),
+)
 
 class MosquittoConf {
   readonly #builder = new SourceBuilder('mosquitto')
@@ -133,9 +136,24 @@ class MosquittoConf {
       this.#builder.notice(line.place, `${key} before any listener: there is now a listener on port 1883`)
     }
     const draft = this.#current ?? this.#ofDefaultListener()
-    const word = this.#word(line)
-    if (key === 'max_connections' && word === '-1') return
-    this.#builder.setListener(draft, key, word, line.place)
+    const setting = listenerSettings[key]
+    if (setting.repeatable) {
+      const items = [...((draft.get(key) as readonly string[] | undefined) ?? []), line.rest]
+      this.#builder.setListener(draft, key, items, line.place)
+      return
+    }
+    const isText = setting.type === 'text' || setting.type === 'path'
+    if (isText && draft.has(key)) {
+      throw new ConfigError({
+        place: line.place,
+        key,
+        value: line.rest,
+        problem: 'it is there already: duplicate value',
+      })
+    }
+    const value = isText ? line.rest : this.#word(line)
+    if (key === 'max_connections' && value === '-1') return
+    this.#builder.setListener(draft, key, value, line.place)
   }
 
   #ofDefaultListener(): ListenerDraft {

@@ -61,8 +61,6 @@ export const unsupportedKeys: Readonly<Record<string, UnsupportedKey>> = {
   ...each('require_certificate disable_client_cert_date_checks', { ...encryption, fine: ['false', '0'] }),
   ...each('ciphers ciphers_tls1.3 tls_version dhparamfile', warn('there are no TLS listeners')),
 
-  protocol: refuse('Martlet speaks MQTT over TCP only as yet: remove the listener.', 'mqtt'),
-  websockets_origin: warn('there are no WebSocket listeners'),
   websockets_log_level: warn('there are no WebSocket listeners'),
   http_dir: warn('there is no HTTP listener'),
   enable_proxy_protocol: refuse(`${SOON}, and let clients reach the listener without the proxy.`),
@@ -80,7 +78,6 @@ export const unsupportedKeys: Readonly<Record<string, UnsupportedKey>> = {
   allow_duplicate_messages: warn('a client gets one copy of a message for overlapping subscriptions', 'false', '0'),
   retain_expiry_interval: warn('there is no sweep for it to time'),
   packet_buffer_size: warn('read buffers are shared by all connections'),
-  websockets_headers_size: warn('read buffers are shared by all connections'),
 
   persistence_file: warn('persistence has its own file names in persistence_location'),
   autosave_interval: warn('there is no snapshot'),
