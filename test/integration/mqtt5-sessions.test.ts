@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import type { CreateBrokerOptions } from '../../src/index.ts'
 import { closeBrokers, type EmbeddedBroker, listen } from '../support/embedded.ts'
 import { JumpingClock } from '../support/jumping-clock.ts'
-import { Client5, connect5, disconnect5, options, p, type Publish5, publish5 } from '../support/packets5.ts'
+import { Client5, connect5, disconnect5, options, type Publish5, p, publish5 } from '../support/packets5.ts'
 import { closeClients, RawClient } from '../support/raw-client.ts'
 
 test.after.each(async () => {
@@ -70,8 +70,7 @@ test('[MQTT-3.1.2-23] a session without an expiry interval ends with its connect
 
 test('[MQTT-3.14.2-2] DISCONNECT changes the expiry, down to 0 and up, but not up from 0', async () => {
   const broker = await start()
-  const connect = (properties: Uint8Array[]) =>
-    Client5.connect(broker, { clientId: 'c', clean: false, properties })
+  const connect = (properties: Uint8Array[]) => Client5.connect(broker, { clientId: 'c', clean: false, properties })
   let client = await connect(lasting(1))
   await client.leave(0, lasting(1000))
   broker.clock.leap(500)
@@ -89,7 +88,10 @@ test('[MQTT-3.2.2-20] the broker grants less than was asked, and says so', async
   const broker = await start({ persistentClientExpiration: 100 })
   const modest = await Client5.connect(broker, { clientId: 'modest', properties: lasting(100) })
   const greedy = await Client5.connect(broker, { clientId: 'greedy', properties: lasting(0xffffffff) })
-  assert.is(modest.properties.some((text) => text.startsWith('sessionExpiry')), false)
+  assert.is(
+    modest.properties.some((text) => text.startsWith('sessionExpiry')),
+    false,
+  )
   assert.ok(greedy.properties.includes('sessionExpiry 100'))
   const ended = sessionEnded(broker, 'greedy')
   await greedy.lose()
@@ -293,7 +295,10 @@ test('a will with everything: retained, as published, expiring, its properties i
   const late = await Client5.connect(broker, { clientId: 'late' })
   await late.subscribe([], ['will', 2])
   const kept = await late.receive({ text: 'gone', retain: true, qos: 2 })
-  assert.ok(kept.properties.some((text) => /^messageExpiry (29|30)$/.test(text)), kept.properties.join())
+  assert.ok(
+    kept.properties.some((text) => /^messageExpiry (29|30)$/.test(text)),
+    kept.properties.join(),
+  )
   assert.equal(users(kept.properties), users(got.properties))
 })
 
