@@ -230,7 +230,8 @@ test('a large payload in all nine combinations, to one and to many', async () =>
         const packet = await client.expectPacket('PUBLISH')
         const its = Math.min(qos, at % 5 === 4 ? 2 : 1)
         assert.is((packet.flags >> 1) & 3, its)
-        const block = from === '5' && version === '5' ? '12260001620001320300017826000161000131' : version === '5' ? '00' : ''
+        const block =
+          from === '5' && version === '5' ? '12260001620001320300017826000161000131' : version === '5' ? '00' : ''
         const head = Buffer.concat([hex('00 01 74'), packet.body.subarray(3, its > 0 ? 5 : 3), hex(block)])
         assert.ok(Buffer.compare(packet.body, Buffer.concat([head, payload])) === 0)
         const id = its === 0 ? 0 : packet.body.readUInt16BE(3)
