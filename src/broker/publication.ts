@@ -5,7 +5,7 @@ import type { QoS } from '../mqtt/qos.ts'
 import { variableByteIntegerSize, writeVariableByteInteger } from '../mqtt/variable-byte-integer.ts'
 import type { Connection } from '../net/connection.ts'
 import type { KeptFrames } from '../net/kept-frames.ts'
-import type { AliasUse, Outbox } from '../net/outbox.ts'
+import type { AliasUse, Destination, Outbox } from '../net/outbox.ts'
 import { fitsOutbox, frameWithProperties } from './large-properties.ts'
 import { Message } from './message.ts'
 import type { Session } from './session.ts'
@@ -115,7 +115,7 @@ export class Publication {
 
   /** Writes it to one connection. `first` is the whole first byte; `packetId` 0 for QoS 0. */
   writeTo(
-    connection: Connection,
+    connection: Destination,
     version: number,
     first: number,
     packetId: number,
@@ -193,7 +193,7 @@ export class Publication {
     return this.inInbox && this.properties.length < this.#outbox.bytes.length - 16
   }
 
-  #write(connection: Connection, first: number, packetId: number, middle: Uint8Array, alias: AliasUse): void {
+  #write(connection: Destination, first: number, packetId: number, middle: Uint8Array, alias: AliasUse): void {
     if (!fitsOutbox(this.#outbox, middle)) {
       const handle = frameWithProperties(this.#kept, this.keep(), middle)
       this.#outbox.forwardKept(connection, first, packetId, handle, NO_BYTES, alias)

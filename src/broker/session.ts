@@ -46,6 +46,8 @@ export class Session {
   readonly #context: BrokerContext
   /** Seconds it outlives its connection; 0 = not at all, Infinity = for ever. */
   expiryInterval = 0
+  /** The store knows it: it has to hear of its end, too. */
+  isRecorded = false
   readonly clientId: string
   /** Its client, while connected. */
   owner: SessionOwner | undefined
