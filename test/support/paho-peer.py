@@ -66,8 +66,11 @@ def new_client(command):
             qos=message.qos,
             retain=bool(message.retain),
             dup=bool(message.dup),
+            dup=bool(message.dup),
             **facts,
         )
+        if command.get("dieOnMessage"):
+            os._exit(9)  # paho acknowledges after this returns: the message stays unacknowledged
 
     client.on_connect = on_connect
     client.on_message = on_message
