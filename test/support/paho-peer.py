@@ -66,7 +66,6 @@ def new_client(command):
             qos=message.qos,
             retain=bool(message.retain),
             dup=bool(message.dup),
-            dup=bool(message.dup),
             **facts,
         )
         if command.get("dieOnMessage"):
