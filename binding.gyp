@@ -26,6 +26,7 @@
         'native/src/net/sockets.cc',
         'native/src/net/stream.cc',
         'native/test/no_tls.cc',
+        'native/src/net/unix_path.cc',
         'native/src/net/web_socket.cc',
         'native/src/net/web_socket_frames.cc',
         'native/src/net/web_socket_upgrade.cc',

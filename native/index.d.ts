@@ -11,7 +11,7 @@
 //
 // INBOX RECORDS are 8 int32 words in `inbox`; offsets point into `inboxBytes` and hold for this turn only.
 //   word      0                1     2           3           4            5            6          7
-//   opened    1                slot  generation  listener    address off  address len  0          0      "ip:port" / "[ip]:port"
+//   opened    1                slot  generation  listener    address off  address len  0          0      "ip:port" / "[ip]:port" / "unix:pid=1,uid=2"
 //   packet    2 | first<<8     slot  generation  topic id    body off     body len     kept|0     0      body: after the fixed header
 //   topic     3                0     0           topic id    name off     name len     0          0      before the packet that shows it
 //   forgotten 4                0     0           topic id    0            0            0          0      only as a turn's first records
@@ -120,8 +120,14 @@ export interface ReactorOptions {
 }
 
 export interface ListenOptions {
-  host: string // numeric IPv4 or IPv6 address
+  host: string // numeric IPv4 or IPv6 address; without meaning with `socketPath` or `descriptor`
   port: number // 0: any free port
+  device?: string // network interface; default: all
+  socketPath?: string // a Unix socket: a leftover file is removed if nobody listens on it; ours is removed at unlisten
+  mode?: number // of its file, e.g. 0o660; default: as umask has it
+  owner?: string // of its file: names or numbers
+  group?: string
+  descriptor?: number // a socket that listens already; the reactor owns it from now on
   backlog: number // 0: somaxconn
   ipv6Only: boolean
   reusePort: boolean
@@ -161,4 +167,6 @@ export interface NativeAddon {
   open(options: ReactorOptions, memory: ReactorMemory, onTurn: (records: number) => void): NativeReactor
   /** [soft, hard] RLIMIT_NOFILE, after raising soft to hard. */
   raiseDescriptorLimit(): [number, number]
+  /** One datagram to a Unix socket (`@name`: abstract), as systemd's notify socket wants them. 0 or -errno. */
+  sendDatagram(path: string, text: string): number
 }

@@ -24,6 +24,12 @@ bool read_listen_options(Arguments& arguments, const Napi::Object& from, ListenO
   out->host = arguments.text(from, "host");
   out->ipv6_only = from.Get("ipv6Only").ToBoolean();
   out->reuse_port = from.Get("reusePort").ToBoolean();
+  out->device = arguments.text(from, "device");
+  out->owner = arguments.text(from, "owner");
+  out->group = arguments.text(from, "group");
+  out->path = arguments.text(from, "socketPath");
+  if (from.Has("mode") && !arguments.number(from, "mode", 0, 07777, &out->mode)) return false;
+  if (from.Has("descriptor") && !arguments.number(from, "descriptor", 0, INT32_MAX, &out->descriptor)) return false;
   auto rules = std::make_shared<StreamRules>();
   std::string protocol = arguments.text(from, "protocol");
   if (!protocol.empty() && protocol != "mqtt" && protocol != "websockets" && protocol != "any") {

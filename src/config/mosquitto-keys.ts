@@ -1,7 +1,7 @@
 // Keys of mosquitto.conf that are not settings of Martlet under the same name: aliases, keys that may be ignored, and
 // keys that must not be, because somebody relies on what they do. What is none of these is unknown, an error in both.
 
-import type { SettingKey } from './schema.ts'
+import type { ListenerSettingKey, SettingKey } from './schema.ts'
 
 /** Other names of our settings. */
 export const aliases: Readonly<Record<string, SettingKey>> = {
@@ -9,6 +9,11 @@ export const aliases: Readonly<Record<string, SettingKey>> = {
   global_max_connections: 'max_connections',
   global_max_clients: 'max_sessions',
   maximum_qos: 'max_qos',
+}
+
+/** Other names of a listener's settings. */
+export const listenerAliases: Readonly<Record<string, ListenerSettingKey>> = {
+  enable_proxy_protocol: 'proxy_protocol',
 }
 
 /** Settings of a listener there and of the whole broker here. */
@@ -63,9 +68,7 @@ export const unsupportedKeys: Readonly<Record<string, UnsupportedKey>> = {
 
   websockets_log_level: warn('there are no WebSocket listeners'),
   http_dir: warn('there is no HTTP listener'),
-  enable_proxy_protocol: refuse(`${SOON}, and let clients reach the listener without the proxy.`),
   proxy_protocol_v2_require_tls: refuse(`${SOON}.`, 'false', '0'),
-  bind_interface: refuse(`${SOON}, and give the listener the address of that interface instead.`),
   mount_point: refuse(`${SOON}.`),
   accept_protocol_versions: refuse(`${SOON}: every protocol version Martlet speaks is accepted.`),
 

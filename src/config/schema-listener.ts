@@ -1,7 +1,7 @@
 // The settings of one listener: an entry of `listeners` in YAML, the lines after `listener PORT [HOST]` in mosquitto.conf.
 // Part of the one table in schema.ts. What each door does is told in docs/listeners.md.
 
-import { choice, integer, list, text } from './setting.ts'
+import { boolean, choice, integer, list, path, text } from './setting.ts'
 
 /** What stands for "no limit of its own" where another limit still holds. */
 const PRACTICALLY_UNLIMITED = 2 ** 31 - 1
@@ -31,6 +31,40 @@ const address = {
     range: [1, PRACTICALLY_UNLIMITED],
     doc: 'Connections at one time on this listener; max_connections of the broker holds as well.',
     mosquitto: '-1, no limit, is accepted.',
+  }),
+}
+
+const socket = {
+  socket_path: path({
+    default: '',
+    doc: 'A Unix socket instead of port and host. A leftover file is removed if nobody listens on it; the broker removes its own when it ends.',
+    mosquitto: '`listener 0 PATH`',
+  }),
+  socket_mode: text({
+    default: '',
+    computed: 'as the umask has it',
+    doc: 'Permissions of the Unix socket’s file in octal, such as `0660`. Who may write to it may connect.',
+  }),
+  socket_owner: text({
+    default: '',
+    computed: 'the broker’s user and group',
+    doc: 'Owner of the Unix socket’s file: `USER`, `USER:GROUP` or `:GROUP`.',
+  }),
+  bind_interface: text({
+    default: '',
+    computed: 'every interface',
+    maxLength: 15,
+    doc: 'Only what arrives through this network interface is accepted (SO_BINDTODEVICE).',
+    mosquitto: true,
+  }),
+  socket_activation: text({
+    default: '',
+    doc: 'Takes the sockets that systemd has opened under this FileDescriptorName instead of opening its own.',
+  }),
+  proxy_protocol: boolean({
+    default: false,
+    doc: 'Whether a proxy stands in front that begins every connection with a PROXY header, version 1 or 2. Then each one must have it; the address in it is the client’s. Without this setting a header is a malformed packet.',
+    mosquitto: '`enable_proxy_protocol 1` or `2` there, for one of the versions.',
   }),
 }
 
@@ -67,4 +101,4 @@ const webSocket = {
   }),
 }
 
-export const listenerSettings = { ...address, ...webSocket } as const
+export const listenerSettings = { ...address, ...socket, ...webSocket } as const

@@ -20,6 +20,7 @@ import { SystemTopics } from './system-topics.ts'
 export type { ListenOptions } from './listener-options.ts'
 
 export interface ListeningAddress {
+  /** Or the path of a Unix socket; `port` is 0 then. */
   readonly host: string
   readonly port: number
 }
@@ -80,7 +81,7 @@ export class Martlet {
     for (const native of await nativeListeners(options)) {
       const at = this.#reactor.listen({ ...native, port: bound?.port ?? native.port })
       this.#listeners.push(at.listener)
-      bound ??= { host: host === '' ? native.host : host, port: at.port }
+      bound ??= { host: native.socketPath ?? (host === '' ? native.host : host), port: at.port }
     }
     this.#addresses.push(bound!)
     return bound!

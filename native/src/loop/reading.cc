@@ -94,7 +94,8 @@ void Reactor::open_connection(int fd, const sockaddr_storage& peer, uint32_t lis
     listeners_owe_ = true;
     return;
   }
-  set_connection_options(fd, options_.user_timeout);
+  bool is_unix = peer.ss_family == AF_UNIX;
+  if (!is_unix) set_connection_options(fd, options_.user_timeout);
   Connection& connection = connections_[slot];
   connection.fd = fd;
   connection.state = State::Open;
@@ -112,7 +113,8 @@ void Reactor::open_connection(int fd, const sockaddr_storage& peer, uint32_t lis
   ++totals_.accepted;
   ++totals_.connections;
 
-  uint32_t length = format_address(peer, reinterpret_cast<char*>(memory_.inbox_bytes + inbox_used_));
+  auto* text = reinterpret_cast<char*>(memory_.inbox_bytes + inbox_used_);
+  uint32_t length = is_unix ? format_credentials(fd, text) : format_address(peer, text);
   record(wire::Kind::Opened, slot, connection.generation, static_cast<int32_t>(listener_id),
          static_cast<int32_t>(inbox_used_), static_cast<int32_t>(length));
   inbox_used_ += length;

@@ -3,8 +3,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "net/stream_rules.h"
+#include "net/unix_path.h"
 
 namespace martlet {
 
@@ -15,6 +17,11 @@ struct ListenOptions {
   bool ipv6_only = false;
   bool reuse_port = false;
   uint32_t max_connections = UINT32_MAX;
+  std::string device;    // network interface; empty: all
+  std::string path;      // of a Unix socket, instead of host and port
+  int mode = -1;         // of its file
+  std::string owner, group;
+  int descriptor = -1;  // a socket that listens already, instead of all of these
   std::shared_ptr<const StreamRules> rules;  // null: plain TCP
 };
 
@@ -45,10 +52,17 @@ class Listener {
   uint32_t refused = 0;    // connections turned away since the last `refused` record
 
  private:
+  void adopt(int fd, ListenError* error);
+  void open_tcp(const ListenOptions& options, ListenError* error);
+  void open_unix(const ListenOptions& options, ListenError* error);
+
+  UnixPath path_;
   int fd_ = -1;
 };
 
 /** TCP_NODELAY, SO_KEEPALIVE, TCP_USER_TIMEOUT (ms; 0 leaves it). */
 void set_connection_options(int fd, uint32_t user_timeout);
+/** Writes "unix:pid=1,uid=2" (kAddressSize is enough) and returns its length. */
+uint32_t format_credentials(int fd, char* text);
 
 }  // namespace martlet
