@@ -5,6 +5,7 @@
 import { mkdir } from 'node:fs/promises'
 import type { DurableStore, JournalRecord } from './durable-store.ts'
 import { CommitQueue } from './journal/commit-queue.ts'
+import { Compactor } from './journal/compactor.ts'
 import { DirectoryLock } from './journal/lock.ts'
 import { RecordEncoder } from './journal/record-encoder.ts'
 import { Recovery } from './journal/recovery.ts'
@@ -43,6 +44,7 @@ export class JournalStore implements DurableStore {
   #encoder = new RecordEncoder()
   #writer: SegmentWriter | undefined
   #queue: CommitQueue | undefined
+  #compactor: Compactor | undefined
   #closing: Promise<void> | undefined
 
   constructor(options: JournalStoreOptions) {
@@ -79,7 +81,13 @@ export class JournalStore implements DurableStore {
     const metrics = this.#metrics
     metrics.waitingBytes = this.#queue?.waitingBytes ?? 0
     metrics.syncs = this.#writer?.syncs ?? 0
+    metrics.openSegmentBytes = this.#writer?.fileId === undefined ? 0 : this.#writer.end
     return metrics
+  }
+
+  /** Resolves when no compaction is under way. */
+  async compacted(): Promise<void> {
+    await this.#compactor?.idle()
   }
 
   async open(): Promise<void> {
@@ -125,14 +133,22 @@ export class JournalStore implements DurableStore {
     this.#recovery = undefined
     this.#encoder.newestWallTime = recovered.newestWallTime
     this.#encoder.newestMessage = recovered.newestMessage
+    const segmentBytes = this.#options.segmentBytes ?? SEGMENT_BYTES
+    const compactor = new Compactor(recovered.sources, {
+      directory,
+      leastBytes: 2 * segmentBytes,
+      metrics: this.#metrics,
+      tell: (event) => this.#tell(event),
+    })
+    this.#compactor = compactor
     this.#writer = new SegmentWriter(directory, durability, recovered.previous, {
-      sealed: () => {},
+      sealed: (segment) => compactor.sealed(segment),
       lateSyncFailed: (error) =>
         this.#tell({ kind: 'write-failed', level: 'warn', text: 'a closed segment could not be synced', error }),
     })
     this.#queue = new CommitQueue(this.#writer, this.#encoder, {
       early: durability === 'none',
-      segmentBytes: this.#options.segmentBytes ?? SEGMENT_BYTES,
+      segmentBytes,
       maxWaitingBytes: this.#options.maxWaitingBytes ?? MAX_WAITING_BYTES,
       metrics: this.#metrics,
       tell: (event) => this.#tell(event),
@@ -143,6 +159,7 @@ export class JournalStore implements DurableStore {
     const queue = this.#queue
     this.#state = 'closed'
     await queue?.close()
+    await this.#compactor?.close()
     this.#lock?.release()
   }
 

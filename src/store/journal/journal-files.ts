@@ -13,6 +13,8 @@ export interface Source {
   readonly end: number
   /** The segment behind says where this one ends: a fault before that is damage, not a commit cut short by a crash. */
   readonly sealed: boolean
+  /** `end` is where its first fault was found: what is missing behind it is known to be. */
+  readonly cut?: boolean
 }
 
 export interface Layout {

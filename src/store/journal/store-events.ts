@@ -40,9 +40,11 @@ export interface StoreMetrics {
   recordsLost: number
   /** Bytes taken but not yet written. */
   waitingBytes: number
+  /** Closed segments that no checkpoint stands for yet. */
   segments: number
-  /** Bytes of all segments, the current one included. */
   segmentBytes: number
+  /** Bytes of the segment that is being written. */
+  openSegmentBytes: number
   checkpointBytes: number
   compactions: number
   compactionFailures: number
@@ -66,6 +68,7 @@ export function newMetrics(): StoreMetrics {
     waitingBytes: 0,
     segments: 0,
     segmentBytes: 0,
+    openSegmentBytes: 0,
     checkpointBytes: 0,
     compactions: 0,
     compactionFailures: 0,
