@@ -2,6 +2,7 @@
 // are a kept frame (native memory); this object counts who still needs them and gives the frame back when nobody does.
 import type { QoS } from '../mqtt/qos.ts'
 import type { KeptFrames } from '../net/kept-frames.ts'
+import type { StoredMessage } from './journal-batch.ts'
 import type { SharedGroup } from './shared-subscriptions.ts'
 
 export class Message {
@@ -18,8 +19,8 @@ export class Message {
   /** When it expires, in ms of the broker's clock; Infinity = never [MQTT-3.3.2-5]. */
   readonly expiresAt: number
   readonly handle: number
-  /** The journal's number for it; 0 while it is not stored. */
-  storedAs = 0
+  /** What the journal knows of it, while something that outlives the process needs it. */
+  stored: StoredMessage | undefined
   readonly #kept: KeptFrames
   #references = 0
 
@@ -73,6 +74,10 @@ export class Delivery {
   readonly subscriptionIds: readonly number[] | undefined
   /** The shared group it comes from: there it goes back if the client leaves without having acknowledged it. */
   readonly group: SharedGroup | undefined
+  /** The journal's: the batch its latest record stands in (0: none), the place there, and whether an earlier one queued it. */
+  recordedIn = 0
+  recordedAt = 0
+  isQueuedInStore = false
 
   constructor(
     message: Message,

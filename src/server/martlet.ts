@@ -48,11 +48,16 @@ export class Martlet {
   readonly #addresses: ListeningAddress[] = []
   readonly #listeners: number[] = []
   #state: 'open' | 'closing' | 'closed' = 'open'
+  #ready = false
+  #opened: Promise<void> | undefined
+  readonly #log: Logger
   #closed: Promise<void> | undefined
 
   constructor(parts: MartletParts) {
     const { configuration, log, hooks = {}, store = new MemoryStore(), clock = systemClock } = parts
     this.#store = store
+    this.#log = log
+    this.#ready = store.volatile
     this.#broker = new Broker({ settings: brokerSettings(configuration), hooks, store, clock, log })
     this.#reactor = new Reactor(reactorSettings(configuration), this.#broker)
     this.#broker.attach(this.#reactor)
@@ -73,9 +78,30 @@ export class Martlet {
     return this.#addresses
   }
 
+  /**
+   * Opens the store and puts back what it remembers. `listen` does it if nobody has; a program that publishes before it
+   * listens calls it itself. Rejects when another process has the store, or it cannot be opened.
+   */
+  open(): Promise<void> {
+    this.#opened ??= this.#open()
+    return this.#opened
+  }
+
+  async #open(): Promise<void> {
+    await this.#store.open()
+    if (this.#store.volatile) return
+    const started = performance.now()
+    const { records, ...recovered } = await this.#broker.recover()
+    this.#ready = true
+    if (records === 0) return
+    const seconds = Math.round(performance.now() - started) / 1000
+    this.#log.info({ seconds, records, ...recovered }, 'recovered from the store')
+  }
+
   /** Listens on one more port. Rejects with the system's error (`code`: EADDRINUSE, EACCES, …). */
   async listen(options: ListenOptions): Promise<ListeningAddress> {
     if (this.#state !== 'open') throw new Error('the broker is closed')
+    await this.open()
     const { port, host = '127.0.0.1' } = options
     let bound: ListeningAddress | undefined
     for (const address of await numericAddresses(host)) {
@@ -95,6 +121,7 @@ export class Martlet {
 
   /** Publishes as the broker itself. Throws a TypeError when the topic is no Topic Name. Returns whether anybody subscribed. */
   publish(message: OutgoingMessage): boolean {
+    if (!this.#ready) throw new Error('the store is not open yet: await open() or listen() first')
     return this.#broker.publish(message)
   }
 
@@ -185,6 +212,8 @@ function brokerSettings(configuration: Configuration): BrokerSettings {
     maxSubscriptionsPerClient: configuration.maxSubscriptionsPerClient,
     maxSessions: configuration.maxSessions,
     sessionExpiry: configuration.persistentClientExpiration,
+    maxUnstoredBytes: configuration.maxUnstoredBytes,
+    willGracePeriod: ms(configuration.willGracePeriod),
     maxRetainedMessages: configuration.maxRetainedMessages,
     maxRetainedBytes: configuration.maxRetainedBytes,
     retainAvailable: configuration.retainAvailable,

@@ -42,6 +42,7 @@ export function handleConnect(client: Client, first: number, body: Uint8Array): 
   client.connecting()
   return verdict.then((settled) => {
     // The connect timeout may have ended it meanwhile.
+    client.context.journal.begin()
     if (client.state === 'connecting') finishConnect(client, packet, settled)
   })
 }
@@ -144,18 +145,23 @@ function finishConnect(client: Client, packet: ConnectPacket, verdict: Verdict, 
     refuse(client, reason, packet.username === undefined ? 'anonymous' : `user ${packet.username}`)
     return
   }
+  const expiryInterval = sessionExpiry(packet, settings.sessionExpiry)
+  if (expiryInterval > 0 && journal.isFailing) {
+    // Its session could not be stored, and one that is only resumed could not say what was sent under which identifier.
+    refuse(client, ReasonCode.QuotaExceeded, 'the store fails')
+    return
+  }
   const assigned = packet.clientId === '' ? sessions.newClientId(settings.autoIdPrefix) : undefined
   if (assigned !== undefined) client.clientId = assigned
   const { clientId } = client
 
   sessions.get(clientId)?.owner?.takenOver(client.connection.remoteAddress) // [MQTT-3.1.4-3]
   const { session, present } = sessions.open(clientId, packet.protocolVersion, packet.cleanStart)
-  session.expiryInterval = sessionExpiry(packet, settings.sessionExpiry)
+  sessions.keep(session, expiryInterval)
   session.isBridge = packet.bridge
   session.maximumPacketSize = client.maximumPacketSize
   session.topicAliasMaximum = Math.min(packet.properties.topicAliasMaximum ?? 0, settings.maxTopicAliasBroker) // [MQTT-3.1.2-26]
   context.wills.cancelDelayed(clientId)
-  if (session.isPersistent) journal.sessionOpened(session)
 
   const keepAlive = effectiveKeepAlive(packet, settings.maxKeepalive)
   client.keepAlive = keepAlive * 1000
@@ -168,6 +174,8 @@ function finishConnect(client: Client, packet: ConnectPacket, verdict: Verdict, 
   logConnected(client, packet, present)
 
   const properties = packet.protocolVersion === 5 ? connackProperties(client, packet, keepAlive, assigned, proof) : {}
+  // A will is worth waiting for, but not for a store that fails.
+  if (!session.isStored && journal.isFailing) journal.begin()
   client.whenStored(() => {
     if (client.session !== session) return // it was gone before the store answered
     const answer = new Uint8Array(256 + propertiesSize(properties))

@@ -58,25 +58,63 @@ export function handlePublish(
   }
   const publication = publicationOf(client, topic, body, offset, length, inInbox, kept)
   const verdict = mayPublish(client, publication)
-  if (verdict === true) {
+  if (verdict === true && !(context.journal.isBlocked && mustBeStored(client, publication))) {
     accept(client, publication, packetId)
     publication.drop()
     return undefined
   }
-  if (!(verdict instanceof Promise)) {
+  if (verdict !== true && !(verdict instanceof Promise)) {
     refuse(client, publication, packetId, verdict)
     publication.drop()
     return undefined
   }
   const held = publication.detach()
   publication.drop()
-  return verdict
-    .then((settled) => {
-      if (client.session === undefined) return
-      if (settled === true) accept(client, held, packetId)
-      else refuse(client, held, packetId, settled)
-    })
-    .finally(() => held.drop())
+  return finishPublish(client, held, packetId, verdict).finally(() => held.drop())
+}
+
+/** The rest of what had to wait: for the authorizer, for room in front of the store, or for both. */
+async function finishPublish(
+  client: Client,
+  publication: Publication,
+  packetId: number,
+  verdict: Verdict | Promise<Verdict>,
+): Promise<void> {
+  const { journal } = client.context
+  const settled = await verdict
+  while (settled === true && client.session !== undefined && journal.isBlocked && mustBeStored(client, publication)) {
+    if (journal.isFailing && (client.version === 5 || publication.qos === 0)) {
+      journal.begin()
+      refuseUnstored(client, publication, packetId)
+      return
+    }
+    // MQTT 3.x has no way to refuse one message: the client waits, unanswered, until the store works.
+    await journal.room()
+  }
+  if (client.session === undefined) return
+  journal.begin()
+  if (settled === true) accept(client, publication, packetId)
+  else refuse(client, publication, packetId, settled)
+}
+
+/** Whether the promise that PUBACK or PUBREC makes would need the store: for a session, as a retained message, or its id. */
+function mustBeStored({ context, session }: Client, { topic, qos, retain }: Publication): boolean {
+  if (retain) return true
+  return qos > 0 && ((qos === 2 && session!.isStored) || context.router.reachesStored(topic))
+}
+
+/** The store fails, for the disk is full perhaps: nothing is taken that could not be kept. QoS 0 has no promise to break. */
+function refuseUnstored(client: Client, publication: Publication, packetId: number): void {
+  const { context } = client
+  if (publication.qos === 0) {
+    context.counters.droppedRetained++
+    context.router.publish(publication)
+    context.tap(publication, client.clientId)
+    return
+  }
+  context.counters.publishesUnstored++
+  const type = publication.qos === 1 ? PacketType.Puback : PacketType.Pubrec
+  client.acknowledge(type, packetId, ReasonCode.QuotaExceeded)
 }
 
 function topicOf(client: Client, topicId: number, bytes: Uint8Array): Topic {
@@ -234,12 +272,12 @@ function accept(client: Client, publication: Publication, packetId: number): voi
   if (publication.qos === 0) return
   const reasonCode = matched ? 0 : ReasonCode.NoMatchingSubscribers
   if (publication.qos === 1) {
-    client.acknowledge(PacketType.Puback, packetId, reasonCode) // [MQTT-4.3.2-2]
+    client.acknowledge(PacketType.Puback, packetId, reasonCode, context.journal.onlyMessage(publication.message)) // [MQTT-4.3.2-2]
     return
   }
   const session = client.session!
   session.inboundQos2().add(packetId)
-  if (session.isPersistent) context.journal.inboundAdded(session.clientId, packetId)
+  if (session.isStored) context.journal.inboundAdded(session.clientId, packetId)
   client.acknowledge(PacketType.Pubrec, packetId, reasonCode) // [MQTT-4.3.3-8]
 }
 
