@@ -73,7 +73,7 @@ export class Journal {
     this.#appendedAtBegin = this.#appended
   }
 
-  /** Whether anything was collected since `begin`. */
+  /** Whether anything was collected since `begin`, in this call into JavaScript. */
   get mustWait(): boolean {
     return this.#appended !== this.#appendedAtBegin
   }
@@ -428,12 +428,13 @@ export class Journal {
 
   #collected(): void {
     this.#appended++
-    // A microtask runs when the turn's one call, or the timer or promise that brought us here, is over: the batch is
-    // everything that call did.
-    if (this.#isScheduled || this.#committing !== undefined || this.isFailing) return
+    if (this.#isScheduled) return
     this.#isScheduled = true
+    // A microtask runs when the turn's one call, or the timer or promise that brought us here, is over: the batch is
+    // everything that call did, and whoever comes next (a deadline, a hook's answer) has collected nothing yet.
     queueMicrotask(() => {
       this.#isScheduled = false
+      this.begin()
       this.#commit()
     })
   }

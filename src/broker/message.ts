@@ -19,6 +19,8 @@ export class Message {
   /** When it expires, in ms of the broker's clock; Infinity = never [MQTT-3.3.2-5]. */
   readonly expiresAt: number
   readonly handle: number
+  /** Where the payload begins in its frame. */
+  readonly #payloadOffset: number
   /** What the journal knows of it, while something that outlives the process needs it. */
   stored: StoredMessage | undefined
   readonly #kept: KeptFrames
@@ -34,6 +36,7 @@ export class Message {
     this.payloadLength = content.payloadLength
     this.properties = content.properties
     this.expiresAt = content.expiresAt
+    this.#payloadOffset = content.payloadOffset ?? content.size - content.payloadLength
   }
 
   /** One more place needs it. */
@@ -50,7 +53,7 @@ export class Message {
   /** A copy of the payload. */
   payload(): Buffer {
     const bytes = Buffer.allocUnsafe(this.payloadLength)
-    this.#kept.read(this.handle, this.size - this.payloadLength, bytes)
+    this.#kept.read(this.handle, this.#payloadOffset, bytes)
     return bytes
   }
 }
@@ -63,6 +66,8 @@ export interface MessageContent {
   payloadLength: number
   properties: Uint8Array
   expiresAt: number
+  /** If it does not stand right behind the topic: in a frame that arrived kept, with all its packet had in between. */
+  payloadOffset?: number
 }
 
 /** A message on its way to one session: what its subscription made of it. */

@@ -215,10 +215,15 @@ export class RecoveredState {
   }
 
   #received(clientId: string, packetId: number): void {
-    const entry = this.sessions.get(clientId)?.inflight.get(packetId)
-    if (entry === undefined || entry.isReleased) return
-    entry.isReleased = true
-    this.#release(entry)
+    const { inflight } = this.#session(clientId)
+    const entry = inflight.get(packetId)
+    if (entry === undefined) {
+      // A compacted journal begins here: the message is the receiver's, PUBREL is due.
+      inflight.set(packetId, { message: 0, qos: 2, retain: false, subscriptionIdentifiers: [], isReleased: true })
+    } else if (!entry.isReleased) {
+      entry.isReleased = true
+      this.#release(entry)
+    }
   }
 
   #acknowledged(clientId: string, packetId: number): void {

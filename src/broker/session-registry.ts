@@ -146,7 +146,7 @@ export class SessionRegistry {
 
   expire(session: Session): void {
     this.#context.counters.sessionsExpired++
-    this.#context.events.emit('sessionExpired', session.clientId)
+    this.#context.events.tell('sessionExpired', session.clientId)
     this.remove(session)
   }
 

@@ -17,7 +17,8 @@ export interface DurableStore {
   /**
    * Stores a batch, all or nothing, behind every batch before it. A new commit may begin while earlier ones are under
    * way; they resolve in the order they began. The store owns neither the array nor the bytes in it after it resolved.
-   * Rejects if the batch may not have been stored: the state it holds must not be acknowledged.
+   * Rejects if the batch may not have been stored: the state it holds must not be acknowledged. It stays with the store,
+   * which stores it before anything newer as soon as it can; a later commit, of an empty batch even, that resolves says so.
    */
   commit(batch: readonly JournalRecord[]): Promise<void>
   /** Resolves when every commit begun has ended and everything is given back; idempotent. */

@@ -124,7 +124,9 @@ export class Rig {
   readonly reactor: FakeReactor
   readonly log = new LogMemory()
   readonly counters = new Counters()
-  readonly events = new BrokerEvents()
+  /** What listeners threw. */
+  readonly failures: unknown[] = []
+  readonly events = new BrokerEvents((error) => this.failures.push(error))
   readonly context: BrokerContext
   /** Wills published so far. */
   readonly wills: [clientId: string, will: Will][] = []
@@ -193,7 +195,7 @@ export class Rig {
   session(clientId: string, options: SessionOptions = {}): Session {
     const { version = 4, cleanStart = false, expiry = 0 } = options
     const { session } = this.context.sessions.open(clientId, version, cleanStart)
-    session.expiryInterval = expiry
+    this.context.sessions.keep(session, expiry)
     return session
   }
 
