@@ -27,19 +27,12 @@ export interface Recovered {
   readonly expired: number
 }
 
-/** Records between two lines of progress in the log. */
-const PROGRESS = 1_000_000
-
 /** Reads the store's whole journal into a broker that is still empty; call before anybody can connect. */
 export async function recover(store: DurableStore, context: BrokerContext): Promise<Recovered> {
   const state = new RecoveredState()
-  for await (const record of store.recover()) {
-    state.apply(record)
-    if (state.records % PROGRESS === 0) {
-      const { records, messageCount, sessions } = state
-      context.log.info({ records, messages: messageCount, sessions: sessions.size }, 'recovering: reading the store')
-    }
-  }
+  for await (const record of store.recover()) state.apply(record)
+  state.lastMessage = Math.max(state.lastMessage, store.newestMessage ?? 0)
+  state.newest = Math.max(state.newest, store.newestWallTime ?? -Infinity)
   return new Recovery(context, state).run()
 }
 

@@ -81,7 +81,7 @@ const sessions = {
   }),
   durability: choice(['fsync', 'os', 'none'], {
     default: 'fsync',
-    doc: 'With persistence, what an acknowledgement promises. `fsync`: what it acknowledges is on disk and outlives a power loss. `os`: it is with the operating system; a power loss or a kernel crash takes the last seconds, the end of the process nothing. `none`: nothing is written, as without persistence, and a restart forgets everything.',
+    doc: 'With persistence, what an acknowledgement promises. `fsync`: what it acknowledges is on disk and outlives a power loss. `os`: it is with the operating system; a power loss or a kernel crash takes the last seconds, the end of the process nothing. `none`: it waits for nothing and is written a moment later; whatever ends the process takes that moment.',
   }),
   max_unstored_bytes: bytes({
     default: 16 * MiB,

@@ -11,10 +11,10 @@ import type { Configuration, ListenerConfiguration } from '../config/configurati
 import type { QoS } from '../mqtt/qos.ts'
 import { Reactor } from '../net/reactor.ts'
 import type { DurableStore } from '../store/durable-store.ts'
-import { MemoryStore } from '../store/memory-store.ts'
 import type { Counters } from '../telemetry/counters.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { type Clock, systemClock } from '../timers/clock.ts'
+import { storeOf } from './open-store.ts'
 import { SystemTopics } from './system-topics.ts'
 
 export interface ListenOptions {
@@ -54,7 +54,7 @@ export class Martlet {
   #closed: Promise<void> | undefined
 
   constructor(parts: MartletParts) {
-    const { configuration, log, hooks = {}, store = new MemoryStore(), clock = systemClock } = parts
+    const { configuration, log, hooks = {}, store = storeOf(configuration, log), clock = systemClock } = parts
     this.#store = store
     this.#log = log
     this.#ready = store.volatile

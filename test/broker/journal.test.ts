@@ -170,7 +170,9 @@ test('a message is stored once, before the first record that names it, whoever r
   assert.ok(sessions[0]!.acknowledged(1))
   rig.attach(sessions[1]!)
   await settled()
-  const told = store.records.slice(2).map((record) => `${record.type}${'message' in record ? ` ${record.message}` : ''}`)
+  const told = store.records
+    .slice(2)
+    .map((record) => `${record.type}${'message' in record ? ` ${record.message}` : ''}`)
   assert.equal(told, [
     'subscription-set',
     'subscription-set',
