@@ -2,19 +2,41 @@
 // order of the packets they answer, so one that need not wait stands behind one that must. Exists only while it must.
 import { PacketType } from '../mqtt/packet-type.ts'
 import type { Client } from './client.ts'
+import type { EarlyRelease, StoredMessage } from './journal-batch.ts'
 
 /** What is done when its turn comes: write an answer, attach the session, finish the connection. */
-interface Held {
-  readonly ticket: number
+class Held implements EarlyRelease {
+  readonly #client: Client
+  /** What must be stored first; 0: nothing (any more). */
+  ticket: number
   readonly type: number
   readonly packetId: number
   readonly reasonCode: number
   readonly action: (() => void) | undefined
+
+  constructor(
+    client: Client,
+    ticket: number,
+    answer: { type: number; packetId: number; reasonCode: number; action?: () => void },
+  ) {
+    this.#client = client
+    this.ticket = ticket
+    this.type = answer.type
+    this.packetId = answer.packetId
+    this.reasonCode = answer.reasonCode
+    this.action = answer.action
+  }
+
+  releaseEarly(): void {
+    this.ticket = 0
+    this.#client.handleStored(0)
+  }
 }
 
 export class Acknowledgements {
   readonly #client: Client
   #held: Held[] = []
+  #first = 0
 
   constructor(client: Client) {
     this.#client = client
@@ -24,37 +46,46 @@ export class Acknowledgements {
   /** PUBACKs that wait: their messages still count against our Receive Maximum. */
   unansweredPublishes = 0
 
-  add(type: number, packetId: number, reasonCode: number): void {
+  /** `message`: the only thing a PUBACK waits for, and may come to wait for no more. */
+  add(type: number, packetId: number, reasonCode: number, message: StoredMessage | undefined): void {
     if (type === PacketType.Puback) this.unansweredPublishes++
-    this.#held.push({ ticket: this.#ticket(), type, packetId, reasonCode, action: undefined })
+    const held = new Held(this.#client, this.#ticket(), { type, packetId, reasonCode })
+    if (message !== undefined) message.waiting = held
+    this.#held.push(held)
   }
 
-  addAction(action: () => void): void {
-    this.#held.push({ ticket: this.#ticket(), type: 0, packetId: 0, reasonCode: 0, action })
+  /** `waits`: for the store too, not only for the answers before it. */
+  addAction(action: () => void, waits: boolean): void {
+    this.#held.push(new Held(this.#client, waits ? this.#ticket() : 0, { type: 0, packetId: 0, reasonCode: 0, action }))
   }
 
   /** Everything up to this ticket is safe. Returns whether nothing is held any more. */
   release(ticket: number): boolean {
-    while (this.#held.length > 0 && this.#held[0]!.ticket <= ticket) {
-      const { type, packetId, reasonCode, action } = this.#held.shift()!
+    const held = this.#held
+    // An action may bring us here again, so the place is moved on before anything is done.
+    while (this.#first < held.length && held[this.#first]!.ticket <= ticket) {
+      const { type, packetId, reasonCode, action } = held[this.#first++]!
       if (type === PacketType.Puback) this.unansweredPublishes--
       if (action !== undefined) action()
       else this.#client.writeAcknowledgement(type, packetId, reasonCode)
     }
-    if (this.#held.length > 0) return false
+    if (this.#first < held.length) {
+      this.#trim()
+      return false
+    }
     this.#client.context.journal.forget(this.#client)
     return true
   }
 
-  /** Whether anything here waits for this ticket. */
-  waitsFor(ticket: number): boolean {
-    return this.#held.length > 0 && this.#held[0]!.ticket <= ticket
+  /** Gives back what is done when it is most of the array, so that each answer is moved about once. */
+  #trim(): void {
+    if (this.#first < 64 || this.#first * 2 < this.#held.length) return
+    this.#held = this.#held.slice(this.#first)
+    this.#first = 0
   }
 
-  /** What need not wait itself goes with what it stands behind. */
   #ticket(): number {
     const { journal } = this.#client.context
-    if (journal.mustWait) return journal.openTicket
-    return this.#held.at(-1)?.ticket ?? 0
+    return journal.mustWait ? journal.openTicket : 0
   }
 }

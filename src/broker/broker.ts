@@ -25,6 +25,7 @@ import type { Hooks, Verdict } from './hooks.ts'
 import { Journal } from './journal.ts'
 import { Message } from './message.ts'
 import { Publication } from './publication.ts'
+import { type Recovered, recover } from './recovery.ts'
 import { RetainedStore } from './retained-store.ts'
 import { Router } from './router.ts'
 import { SessionRegistry } from './session-registry.ts'
@@ -62,6 +63,8 @@ export interface OutgoingMessage {
 const ACCEPT_PAUSE = 1000
 const RETRY_LIMIT = 100
 const SWEEP_INTERVAL = 1000
+/** How often a store that failed is offered again what it refused, ms. */
+const STORE_RETRY = 1000
 
 export class Broker implements ReactorReceiver {
   readonly settings: BrokerSettings
@@ -95,9 +98,13 @@ export class Broker implements ReactorReceiver {
     const { counters, events } = this
     const throttled = this.#throttled
     const timers = this.#timers
-    const journal = new Journal(store, clock, (error) =>
-      log.error({ err: error }, 'the store failed: what it did not take is not acknowledged'),
-    )
+    const journal = new Journal({
+      store,
+      clock,
+      limit: settings.maxUnstoredBytes,
+      failed: (error) => this.#storeFailed(error),
+      recovered: () => log.warn({ failures: counters.storeFailures }, 'the store works again: nothing was lost'),
+    })
     const { memory, outbox, kept } = reactor
     const context: BrokerContext = {
       settings,
@@ -126,6 +133,7 @@ export class Broker implements ReactorReceiver {
     this.#context = Object.assign(context, { sessions: new SessionRegistry(context) })
     if (settings.retryInterval > 0) this.#every(settings.retryInterval / 2, (now) => this.#retry(now))
     this.#every(10_000, (now) => throttled.flush(now))
+    if (!journal.isVolatile) this.#every(STORE_RETRY, () => journal.retry())
     const sweep = new ExpirySweep(this.#context)
     this.#every(SWEEP_INTERVAL, (now) => sweep.run(now))
   }
@@ -197,8 +205,14 @@ export class Broker implements ReactorReceiver {
     // Acknowledgements and answers are counted where they are written, PUBLISH packets by the reactor.
     counters.messagesSent += wire.publishSent - counters.publishSent
     Object.assign(counters, wire)
+    counters.storeCommits = this.#context.journal.commits
     counters.subscriptions = router.subscriptionCount
     counters.sharedSubscriptions = router.sharedSubscriptionCount
+  }
+
+  /** Puts back what the store remembers; before any listener opens. */
+  recover(): Promise<Recovered> {
+    return recover(this.#parts.store, this.#context)
   }
 
   /** Publishes as the broker itself. Throws a TypeError when the topic is no Topic Name. Returns whether anybody subscribed. */
@@ -234,6 +248,7 @@ export class Broker implements ReactorReceiver {
     while (this.#reactor.receivers().length > 0 && this.#parts.clock.now() < until) {
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
+    await this.#context.journal.settle()
     this.#timers.close()
     this.#throttled.close()
     await this.#parts.store.close()
@@ -268,6 +283,16 @@ export class Broker implements ReactorReceiver {
     this.#tap(own, how.clientId)
     own.drop()
     return matched
+  }
+
+  #storeFailed(error: unknown): void {
+    this.counters.storeFailures++
+    this.#throttled.warn(
+      'store-failed',
+      this.#parts.clock.now(),
+      { err: error, failures: this.counters.storeFailures },
+      'the store failed: nothing more is acknowledged that it would have to keep; it is tried again every second',
+    )
   }
 
   #publishWill(clientId: string, will: Will): void {

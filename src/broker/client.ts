@@ -16,6 +16,7 @@ import type { EnhancedAuthentication } from './enhanced-authentication.ts'
 import { dispatch } from './handlers/dispatch.ts'
 import type { ClientIdentity } from './hooks.ts'
 import type { JournalWaiter } from './journal.ts'
+import type { StoredMessage } from './journal-batch.ts'
 import { Parking } from './parking.ts'
 import type { Session } from './session.ts'
 import type { Topic } from './topic.ts'
@@ -253,16 +254,22 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
   }
 
   /** Answers a PUBLISH or one of its acknowledgements; waits for the store if it must, never overtakes an earlier answer. */
-  acknowledge(type: AcknowledgementType, packetId: number, reasonCode: number): void {
+  acknowledge(type: AcknowledgementType, packetId: number, reasonCode: number, message?: StoredMessage): void {
     if (this.#held === undefined && !this.context.journal.mustWait)
       this.writeAcknowledgement(type, packetId, reasonCode)
-    else this.#hold().add(type, packetId, reasonCode)
+    else this.#hold().add(type, packetId, reasonCode, message)
   }
 
-  /** Does something that answers a packet (CONNACK, SUBACK, UNSUBACK, the FIN behind them), under the same rule. */
+  /** Does something that answers a packet (CONNACK, SUBACK, UNSUBACK), under the same rule. */
   whenStored(action: () => void): void {
     if (this.#held === undefined && !this.context.journal.mustWait) action()
-    else this.#hold().addAction(action)
+    else this.#hold().addAction(action, true)
+  }
+
+  /** Does something that stands behind all answers (the FIN) and needs nothing stored itself. */
+  #afterAnswers(action: () => void): void {
+    if (this.#held === undefined) action()
+    else this.#held.addAction(action, false)
   }
 
   /** QoS 1 messages of the client whose PUBACK waits for the store. */
@@ -277,16 +284,6 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
       this.fail(error)
       this.handleStored(ticket) // what stood behind it, the end of the connection included
     }
-  }
-
-  /** An answer can never be given, so none behind it can either: the client has to ask again, on a new connection. */
-  handleNotStored(ticket: number): void {
-    if (this.#held?.waitsFor(ticket) !== true) return
-    this.#held = undefined
-    this.context.journal.forget(this)
-    this.#leave({ reason: 'the store failed' })
-    this.#state = 'ending'
-    this.connection.close()
   }
 
   writeAcknowledgement(type: number, packetId: number, reasonCode: number): void {
@@ -350,7 +347,7 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     this.context.timers.set(this, this.context.clock.now() + this.context.settings.lingerTimeout)
     const { reasonCode, reason } = ending
     // Answers to what came before the end are still owed, the last word comes after them.
-    this.whenStored(() => {
+    this.#afterAnswers(() => {
       if (reasonCode !== undefined && this.version === 5) this.#sayWhy(wasConnected, reasonCode, reason)
       this.connection.finish()
     })

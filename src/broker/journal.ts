@@ -1,40 +1,71 @@
 // Store, then acknowledge. Collects what must outlive the process, commits it in batches (one under way, all that comes
 // meanwhile joins the next), and says when what was collected so far is safe. With a volatile store it collects
-// nothing and nobody waits.
+// nothing and nobody waits. What a failing store refused stays with it, to be stored before anything newer; meanwhile
+// nothing more is handed over.
 import type { DurableStore } from '../store/durable-store.ts'
 import type { JournalRecord } from '../store/journal-record.ts'
 import type { Clock } from '../timers/clock.ts'
+import { JournalBatch, type StoredMessage } from './journal-batch.ts'
 import type { Delivery, Message } from './message.ts'
 import type { Session } from './session.ts'
 import type { SubscriptionOptions } from './subscription.ts'
 import type { Will } from './wills.ts'
 
-/** Told when a ticket is safe, or that it never will be. */
+/** Told when a ticket is safe. */
 export interface JournalWaiter {
   handleStored(ticket: number): void
-  handleNotStored(ticket: number): void
 }
+
+export interface JournalParts {
+  readonly store: DurableStore
+  readonly clock: Clock
+  /** Bytes that may wait for the store before publishers do. */
+  readonly limit: number
+  /** The store refused a batch; `retry` asks whether it works again. */
+  failed(error: unknown): void
+  /** After failures the store took everything again. */
+  recovered(): void
+}
+
+/** Names a shared group in the records: no Client Identifier contains U+0000 [MQTT-1.5.4-2]. */
+export const GROUP_MARK = '\0'
 
 export class Journal {
   /** Nothing outlives the process: nothing is collected, nobody waits. */
   readonly isVolatile: boolean
-  readonly #store: DurableStore
-  readonly #clock: Clock
-  readonly #failed: (error: unknown) => void
-  #batch: JournalRecord[] = []
+  readonly #parts: JournalParts
+  #batch = new JournalBatch(1)
   #appended = 0
   #appendedAtBegin = 0
-  #ticket = 1
   #committing: Promise<void> | undefined
-  #commitDue = false
+  #isScheduled = false
   #waiters = new Set<JournalWaiter>()
+  #forRoom: (() => void)[] = []
   #nextMessage = 1
+  #newest = { wall: -Infinity, now: 0 }
+  /** The store refused the last batch. */
+  isFailing = false
+  /** Batches the store has taken. */
+  commits = 0
 
-  constructor(store: DurableStore, clock: Clock, failed: (error: unknown) => void) {
-    this.#store = store
-    this.#clock = clock
-    this.isVolatile = store.volatile
-    this.#failed = failed
+  constructor(parts: JournalParts) {
+    this.#parts = parts
+    this.isVolatile = parts.store.volatile
+  }
+
+  /**
+   * Goes on behind what was recovered: message numbers after `lastMessage`, and a wall clock that is never older than
+   * `newest`, the time of the newest record (a board without a battery starts in 1970).
+   */
+  resume(lastMessage: number, newest: number): void {
+    this.#nextMessage = lastMessage + 1
+    this.#newest = { wall: newest, now: this.#parts.clock.now() }
+  }
+
+  /** Wall time for records, ms. */
+  wall(): number {
+    const { clock } = this.#parts
+    return Math.max(clock.wall(), this.#newest.wall + clock.now() - this.#newest.now)
   }
 
   /** The handling of a packet begins: what it appends, its answer must wait for. */
@@ -49,7 +80,17 @@ export class Journal {
 
   /** The ticket that will be told as stored once everything collected up to now is safe. */
   get openTicket(): number {
-    return this.#ticket
+    return this.#batch.ticket
+  }
+
+  /** Whether more must not be collected for now: the store is behind, or fails. */
+  get isBlocked(): boolean {
+    return this.isFailing || this.#batch.bytes >= this.#parts.limit
+  }
+
+  /** Resolves when it may have changed that more must not be collected. */
+  room(): Promise<void> {
+    return new Promise((resolve) => this.#forRoom.push(resolve))
   }
 
   /** Asks to be told of every ticket that becomes safe, until `forget`. */
@@ -61,42 +102,69 @@ export class Journal {
     this.#waiters.delete(waiter)
   }
 
+  /** The store failed a while ago: asks whether it works again. */
+  retry(): void {
+    // An empty batch stands behind what was refused, so when it is stored all that is too.
+    if (this.isFailing) this.#handOver([], this.#batch.ticket - 1)
+  }
+
   /** Starts a commit if there is something to commit and none is under way. */
   #commit(): void {
-    if (this.#committing !== undefined || this.#batch.length === 0) return
+    if (this.isFailing || this.#batch.isEmpty) return
+    if (this.#committing !== undefined) return
     const batch = this.#batch
-    const ticket = this.#ticket
-    this.#batch = []
-    this.#ticket++
-    this.#committing = this.#store.commit(batch).then(
+    this.#batch = new JournalBatch(batch.ticket + 1)
+    const records = batch.finish((stored) => this.#messageRecord(stored))
+    this.#handOver(records, batch.ticket)
+    this.#tellRoom()
+  }
+
+  #handOver(records: JournalRecord[], ticket: number): void {
+    this.#committing ??= this.#parts.store.commit(records).then(
       () => this.#committed(ticket),
-      (error: unknown) => {
-        // What was not stored is never acknowledged: the clients see no answer, the operator sees why.
-        this.#committing = undefined
-        this.#failed(error)
-        for (const waiter of [...this.#waiters]) waiter.handleNotStored(ticket)
-        this.#commit()
-      },
+      (error: unknown) => this.#failed(error),
     )
   }
 
   #committed(ticket: number): void {
     this.#committing = undefined
+    this.commits++
+    if (this.isFailing) {
+      this.isFailing = false
+      this.#parts.recovered()
+      this.#tellRoom()
+    }
     for (const waiter of [...this.#waiters]) waiter.handleStored(ticket)
     this.#commit()
   }
 
+  /** What was not stored is never acknowledged. */
+  #failed(error: unknown): void {
+    this.#committing = undefined
+    this.isFailing = true
+    // Those who stand still for want of room must look again: some of them are refused now.
+    this.#tellRoom()
+    this.#parts.failed(error)
+  }
+
+  #tellRoom(): void {
+    const waiting = this.#forRoom
+    this.#forRoom = []
+    for (const resolve of waiting) resolve()
+  }
+
+  // ── sessions ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
   sessionOpened(session: Session): void {
     if (this.isVolatile) return
     const { clientId, version, expiryInterval } = session
-    session.isRecorded = true
     this.#append({ type: 'session-opened', clientId, protocolVersion: version, expiryInterval })
   }
 
-  sessionLeft(session: Session): void {
+  sessionLeft(session: Session, at = this.wall()): void {
     if (this.isVolatile) return
     const { clientId, expiryInterval } = session
-    this.#append({ type: 'session-left', clientId, at: this.#clock.wall(), expiryInterval })
+    this.#append({ type: 'session-left', clientId, at, expiryInterval })
   }
 
   sessionRemoved(clientId: string): void {
@@ -123,34 +191,116 @@ export class Journal {
     if (!this.isVolatile) this.#append({ type: 'subscription-removed', clientId, topicFilter })
   }
 
+  // ── messages on their way to a session ───────────────────────────────────────────────────────────────────────────
+
+  /** Appended to the session's queue. */
   queued(clientId: string, delivery: Delivery): void {
-    if (this.isVolatile || delivery.qos === 0) return
     const { qos, retain, subscriptionIds } = delivery
-    const message = this.#number(delivery.message)
+    if (this.isVolatile || qos === 0) return
+    const stored = this.#stored(delivery.message)
     const subscriptionIdentifiers = subscriptionIds ?? []
-    this.#append({ type: 'message-queued', clientId, message, qos, retain, subscriptionIdentifiers })
+    this.#addFor(stored, delivery, {
+      type: 'message-queued',
+      clientId,
+      message: stored.number,
+      qos,
+      retain,
+      subscriptionIdentifiers,
+    })
+    stored.references++
   }
 
+  /** Left the session's queue unsent. */
   queuedDropped(clientId: string, delivery: Delivery): void {
-    if (this.isVolatile || delivery.qos === 0) return
-    this.#append({ type: 'message-dropped', clientId, message: this.#number(delivery.message) })
+    const { stored } = delivery.message
+    if (this.isVolatile || delivery.qos === 0 || stored === undefined) return
+    if (delivery.recordedIn === this.#batch.ticket) this.#takeBack(stored, delivery)
+    else this.#append({ type: 'message-dropped', clientId, message: stored.number })
+    this.#dereference(stored)
   }
 
+  /** Sent under a packet identifier, from the queue or directly. */
   sent(clientId: string, packetId: number, delivery: Delivery): void {
-    if (this.isVolatile || delivery.qos === 0) return
     const { qos, retain, subscriptionIds } = delivery
-    const message = this.#number(delivery.message)
+    if (this.isVolatile || qos === 0) return
+    const stored = this.#stored(delivery.message)
+    const wasQueued = delivery.recordedIn !== 0
+    if (!wasQueued) stored.references++
+    else if (delivery.recordedIn === this.#batch.ticket) this.#takeBack(stored, delivery)
+    else delivery.isQueuedInStore = true
     const subscriptionIdentifiers = subscriptionIds ?? []
-    this.#append({ type: 'message-sent', clientId, message, packetId, qos, retain, subscriptionIdentifiers })
+    this.#addFor(stored, delivery, {
+      type: 'message-sent',
+      clientId,
+      message: stored.number,
+      packetId,
+      qos,
+      retain,
+      subscriptionIdentifiers,
+    })
   }
 
-  released(clientId: string, packetId: number): void {
-    if (!this.isVolatile) this.#append({ type: 'message-received', clientId, packetId })
+  /** PUBREC came. */
+  received(clientId: string, packetId: number, delivery: Delivery): void {
+    if (this.isVolatile) return
+    this.#append({ type: 'message-received', clientId, packetId })
+    this.#dereference(delivery.message.stored)
   }
 
-  acknowledged(clientId: string, packetId: number): void {
-    if (!this.isVolatile) this.#append({ type: 'message-acknowledged', clientId, packetId })
+  /** The identifier is free. `delivery` is absent after PUBREC, which took the message already. */
+  acknowledged(clientId: string, packetId: number, delivery: Delivery | undefined): void {
+    if (this.isVolatile) return
+    const stored = delivery?.message.stored
+    if (stored !== undefined && delivery!.qos === 1 && delivery!.recordedIn === this.#batch.ticket) {
+      const { number: message } = stored
+      if (!delivery!.isQueuedInStore) this.#takeBack(stored, delivery!)
+      else this.#batch.replace(delivery!.recordedAt, { type: 'message-dropped', clientId, message })
+    } else {
+      this.#append({ type: 'message-acknowledged', clientId, packetId })
+    }
+    this.#dereference(stored)
   }
+
+  /** The session ended, and one message it held with it; its own record tells of all. */
+  forgotten(delivery: Delivery): void {
+    if (delivery.recordedIn === 0) return
+    delivery.recordedIn = 0
+    this.#dereference(delivery.message.stored)
+  }
+
+  // ── shared groups: a session each, without a client ──────────────────────────────────────────────────────────────
+
+  groupOpened(name: string): void {
+    if (this.isVolatile) return
+    const clientId = GROUP_MARK + name
+    this.#append({ type: 'session-opened', clientId, protocolVersion: 5, expiryInterval: Infinity })
+  }
+
+  groupQueued(name: string, message: Message): void {
+    const { qos, retain } = message
+    if (this.isVolatile || qos === 0) return
+    const stored = this.#stored(message)
+    stored.records++
+    stored.references++
+    const clientId = GROUP_MARK + name
+    const subscriptionIdentifiers: readonly number[] = []
+    this.#append({ type: 'message-queued', clientId, message: stored.number, qos, retain, subscriptionIdentifiers })
+  }
+
+  groupTaken(name: string, message: Message): void {
+    if (this.isVolatile || message.stored === undefined) return
+    this.#append({ type: 'message-dropped', clientId: GROUP_MARK + name, message: message.stored.number })
+    this.#dereference(message.stored)
+  }
+
+  /** The group ended, with what waited there. */
+  groupRemoved(name: string, waiting: Iterable<Message>): void {
+    if (this.isVolatile) return
+    this.sessionRemoved(GROUP_MARK + name)
+    for (const { stored } of waiting) this.#dereference(stored)
+  }
+
+  // ── messages on their way from a client ──────────────────────────────────────────────────────────────────────────
 
   inboundAdded(clientId: string, packetId: number): void {
     if (!this.isVolatile) this.#append({ type: 'inbound-added', clientId, packetId })
@@ -160,19 +310,31 @@ export class Journal {
     if (!this.isVolatile) this.#append({ type: 'inbound-released', clientId, packetId })
   }
 
+  // ── retained messages and wills ──────────────────────────────────────────────────────────────────────────────────
+
   retained(message: Message): void {
     if (this.isVolatile) return
-    this.#append({ type: 'retained-set', topicName: message.topic, message: this.#number(message) })
+    const stored = this.#stored(message)
+    stored.records++
+    stored.references++
+    this.#append({ type: 'retained-set', topicName: message.topic, message: stored.number })
   }
 
-  retainedRemoved(topicName: string): void {
-    if (!this.isVolatile) this.#append({ type: 'retained-removed', topicName })
+  /** Another message took its place. */
+  retainedReplaced(message: Message): void {
+    this.#dereference(message.stored)
+  }
+
+  retainedRemoved(message: Message): void {
+    if (this.isVolatile) return
+    this.#append({ type: 'retained-removed', topicName: message.topic })
+    this.#dereference(message.stored)
   }
 
   willSet(clientId: string, will: Will, lost: boolean): void {
     if (this.isVolatile) return
     const { topic, payload, qos, retain, delay, expiry, properties } = will
-    this.#append({
+    this.#appendWill({
       type: 'will-set',
       clientId,
       topicName: topic,
@@ -182,49 +344,96 @@ export class Journal {
       delayInterval: delay,
       expiryInterval: expiry,
       properties,
-      at: lost ? this.#clock.wall() : undefined,
+      at: lost ? this.wall() : undefined,
     })
   }
 
   willRemoved(clientId: string): void {
-    if (!this.isVolatile) this.#append({ type: 'will-removed', clientId })
+    if (!this.isVolatile) this.#appendWill({ type: 'will-removed', clientId })
+  }
+
+  // ── waiting ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * What an answer that waits for nothing but this QoS 1 message may be told of: that all its receivers have acknowledged
+   * it before it was stored. Undefined when the answer must wait for the store.
+   */
+  onlyMessage(message: Message | undefined): StoredMessage | undefined {
+    const stored = message?.stored
+    if (stored === undefined || stored.batch !== this.#batch.ticket) return undefined
+    // The message and the records that name it, all appended since `begin`.
+    return this.#appended - this.#appendedAtBegin === 1 + stored.records ? stored : undefined
   }
 
   /** Resolves when everything collected is committed, or the store has failed. */
   async settle(): Promise<void> {
-    while (this.#committing !== undefined || this.#batch.length > 0) {
-      this.#commit()
+    while (this.#committing !== undefined || !this.#batch.isEmpty) {
+      if (this.isFailing) this.retry()
+      else this.#commit()
       await this.#committing
+      if (this.isFailing) return
     }
   }
 
-  /** The number a message is stored under; stores it at the first call. */
-  #number(message: Message): number {
-    if (message.storedAs !== 0) return message.storedAs
-    message.storedAs = this.#nextMessage++
-    const untilExpiry = message.expiresAt - this.#clock.now()
-    this.#append({
-      type: 'message-stored',
-      message: message.storedAs,
-      topicName: message.topic,
-      payload: message.payload(),
-      qos: message.qos,
-      at: this.#clock.wall(),
-      expiresAt: this.#clock.wall() + untilExpiry,
-      properties: message.properties,
-    })
-    return message.storedAs
+  // ── inner workings ───────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** What is known of the message; the first place that needs it has it stored. */
+  #stored(message: Message): StoredMessage {
+    if (message.stored !== undefined) return message.stored
+    message.stored = this.#batch.addMessage(message, this.#nextMessage++)
+    this.#collected()
+    return message.stored
   }
 
-  #append(record: JournalRecord): void {
+  #messageRecord({ message, number }: StoredMessage): JournalRecord {
+    const { topic: topicName, qos, properties, expiresAt } = message
+    const at = this.wall()
+    const payload = message.payload()
+    const until = at + expiresAt - this.#parts.clock.now()
+    return { type: 'message-stored', message: number, topicName, payload, qos, at, expiresAt: until, properties }
+  }
+
+  #addFor(stored: StoredMessage, delivery: Delivery, record: JournalRecord): void {
+    if (stored.batch === this.#batch.ticket) stored.records++
+    delivery.recordedIn = this.#batch.ticket
+    delivery.recordedAt = this.#append(record)
+  }
+
+  /** Takes the delivery's record out of the open batch. */
+  #takeBack(stored: StoredMessage, delivery: Delivery): void {
+    this.#batch.takeBack(delivery.recordedAt)
+    if (stored.batch === this.#batch.ticket) stored.records--
+  }
+
+  /** One place needs the message no more; with the last one the journal forgets its number. */
+  #dereference(stored: StoredMessage | undefined): void {
+    if (stored === undefined || --stored.references > 0) return
+    const { message, waiting } = stored
+    message.stored = undefined
+    if (stored.batch !== this.#batch.ticket || stored.records > 0) return
+    this.#batch.takeBackMessage(stored)
+    waiting?.releaseEarly()
+  }
+
+  #append(record: JournalRecord): number {
+    const at = this.#batch.add(record)
+    this.#collected()
+    return at
+  }
+
+  #appendWill(record: JournalRecord & { clientId: string }): void {
+    this.#batch.addWill(record.clientId, record)
+    this.#collected()
+  }
+
+  #collected(): void {
     this.#appended++
-    this.#batch.push(record)
-    if (this.#commitDue) return
-    this.#commitDue = true
+    if (this.#isScheduled) return
+    this.#isScheduled = true
     // A microtask runs when the turn's one call, or the timer or promise that brought us here, is over: the batch is
     // everything that call did, and whoever comes next (a deadline, a hook's answer) has collected nothing yet.
     queueMicrotask(() => {
-      this.#commitDue = false
+      this.#isScheduled = false
       this.begin()
       this.#commit()
     })

@@ -2,6 +2,7 @@
 // are a kept frame (native memory); this object counts who still needs them and gives the frame back when nobody does.
 import type { QoS } from '../mqtt/qos.ts'
 import type { KeptFrames } from '../net/kept-frames.ts'
+import type { StoredMessage } from './journal-batch.ts'
 import type { SharedGroup } from './shared-subscriptions.ts'
 
 export class Message {
@@ -20,8 +21,8 @@ export class Message {
   readonly handle: number
   /** Where the payload begins in its frame. */
   readonly #payloadOffset: number
-  /** The journal's number for it; 0 while it is not stored. */
-  storedAs = 0
+  /** What the journal knows of it, while something that outlives the process needs it. */
+  stored: StoredMessage | undefined
   readonly #kept: KeptFrames
   #references = 0
 
@@ -78,6 +79,10 @@ export class Delivery {
   readonly subscriptionIds: readonly number[] | undefined
   /** The shared group it comes from: there it goes back if the client leaves without having acknowledged it. */
   readonly group: SharedGroup | undefined
+  /** The journal's: the batch its latest record stands in (0: none), the place there, and whether an earlier one queued it. */
+  recordedIn = 0
+  recordedAt = 0
+  isQueuedInStore = false
 
   constructor(
     message: Message,

@@ -36,7 +36,7 @@ export class RetainedStore {
   apply(publication: Publication): void {
     const { name } = publication.topic
     if (publication.payloadLength === 0) {
-      this.#forget(this.messages.delete(name), name)
+      this.#remove(name)
       return
     }
     const size = 2 + publication.topicLength + publication.payloadLength
@@ -56,8 +56,18 @@ export class RetainedStore {
     const message = publication.keep().hold()
     this.messages.set(name, message)
     this.#counters.retainedBytes += size
-    this.#journal.retained(message)
-    this.#forget(previous, undefined)
+    if (isStored(name)) this.#journal.retained(message)
+    if (previous !== undefined) {
+      if (isStored(name)) this.#journal.retainedReplaced(previous)
+      this.#forget(previous)
+    }
+    this.#counters.retained = this.messages.size
+  }
+
+  /** Puts back what a journal remembers; takes over the reference. */
+  restore(message: Message): void {
+    this.messages.set(message.topic, message)
+    this.#counters.retainedBytes += message.size
     this.#counters.retained = this.messages.size
   }
 
@@ -70,14 +80,24 @@ export class RetainedStore {
   expire(message: Message): void {
     if (this.messages.get(message.topic) !== message) return
     this.#counters.droppedExpired++
-    this.#forget(this.messages.delete(message.topic), message.topic)
+    this.#remove(message.topic)
   }
 
-  #forget(message: Message | undefined, removed: string | undefined): void {
+  #remove(name: string): void {
+    const message = this.messages.delete(name)
     this.#counters.retained = this.messages.size
     if (message === undefined) return
+    if (isStored(name)) this.#journal.retainedRemoved(message)
+    this.#forget(message)
+  }
+
+  #forget(message: Message): void {
     this.#counters.retainedBytes -= message.size
-    if (removed !== undefined) this.#journal.retainedRemoved(removed)
     message.release()
   }
+}
+
+/** What the broker says of itself under $SYS is true of this process only. */
+function isStored(name: string): boolean {
+  return !name.startsWith('$SYS/')
 }

@@ -86,6 +86,12 @@ export class Router {
     this.#dropIfEmpty(recipients)
   }
 
+  /** The group of that name, `$share/ShareName/filter`, if it has members. */
+  sharedGroup(name: string): SharedGroup | undefined {
+    const shared = parseSharedFilter(name)
+    return shared && this.trie.get(shared.filter)?.value?.shared?.get(shared.group)
+  }
+
   #subscribeShared(session: Session, name: string, filter: string, options: SubscriptionOptions): SharedSubscription {
     this.sharedSubscriptionCount++
     const recipients = this.#recipientsOf(filter)
@@ -136,6 +142,15 @@ export class Router {
     }
     for (const list of lists) if (list.shared !== undefined) deliverToSharedGroups(list.shared, publication)
     return true
+  }
+
+  /** Whether a message of QoS 1 or 2 to this topic would be stored for a session. */
+  reachesStored(topic: Topic): boolean {
+    return this.#route(topic).recipients.some(
+      (list) =>
+        list.members.some(({ session, qos }) => session.isStored && qos > 0) ||
+        [...(list.shared?.values() ?? [])].some((group) => group.isStored),
+    )
   }
 
   /** QoS 1 and 2, and merged overlaps: each target by itself, those alike written as one list a version. */

@@ -91,10 +91,44 @@ export class SessionRegistry {
       return
     }
     this.#context.journal.sessionLeft(session)
+    this.#await(session, this.#context.clock.now() + session.expiryInterval * 1000)
+  }
+
+  /**
+   * Puts back a session that a journal remembers, complete and without a client. It ends at `expiresAt` (ms of the clock,
+   * maybe past already; Infinity: never). Call in the order in which their clients left.
+   */
+  restore(session: Session, expiresAt: number): void {
+    if (this.#sessions.size >= this.#context.settings.maxSessions) this.#removeLongestAbsent()
+    this.#sessions.set(session.clientId, session)
+    this.#context.counters.sessions = this.#sessions.size
+    this.#await(session, expiresAt)
+  }
+
+  /**
+   * What the client's CONNECT says of the session's life. From here on its changes are recorded; one that will end with
+   * its connection is forgotten by the store at once, for it would not be there after a crash either.
+   */
+  keep(session: Session, expiryInterval: number): void {
+    const { journal } = this.#context
+    session.expiryInterval = expiryInterval
+    if (!session.isPersistent) this.#forget(session)
+    else if (!journal.isVolatile) {
+      session.isStored = true
+      journal.sessionOpened(session)
+    }
+  }
+
+  #await(session: Session, until: number): void {
     const absence = new Absence(this, session)
     this.#absent.set(session, absence)
-    if (session.expiryInterval === Number.POSITIVE_INFINITY) return
-    this.#context.timers.set(absence, this.#context.clock.now() + session.expiryInterval * 1000)
+    if (until !== Number.POSITIVE_INFINITY) this.#context.timers.set(absence, until)
+  }
+
+  #forget(session: Session): void {
+    if (!session.isStored) return
+    session.forgetRecords()
+    this.#context.journal.sessionRemoved(session.clientId)
   }
 
   /** The session ends: everything it holds is given back, a delayed will is sent [MQTT-3.1.2-8]. */
@@ -103,8 +137,10 @@ export class SessionRegistry {
     this.#return(session)
     this.#sessions.delete(session.clientId)
     this.#context.counters.sessions = this.#sessions.size
+    // Without a connection first: what its shared groups take back is theirs before the session's records go.
+    session.detach()
+    this.#forget(session)
     session.end()
-    if (session.isRecorded) this.#context.journal.sessionRemoved(session.clientId)
     this.#context.wills.publishDelayed(session.clientId)
   }
 

@@ -14,6 +14,7 @@ import { NO_BYTES, type Publication, propertyBlock, secondsLeft } from './public
 import type { RetainedReplay } from './retained-replay.ts'
 import { type SharedGroup, SharedSubscription } from './shared-subscriptions.ts'
 import { Subscription, type SubscriptionOptions, type Target } from './subscription.ts'
+import { UnstoredMessages } from './unstored-messages.ts'
 
 const PUBREL = 0x62
 /** A PUBREC that ends the exchange. */
@@ -46,9 +47,11 @@ export class Session {
   readonly #context: BrokerContext
   /** Seconds it outlives its connection; 0 = not at all, Infinity = for ever. */
   expiryInterval = 0
-  /** The store knows it: it has to hear of its end, too. */
-  isRecorded = false
   readonly clientId: string
+  /** The store knows it: every change is recorded. */
+  isStored = false
+  /** QoS 2 messages sent as soon as their identifiers are stored. */
+  #unstored: UnstoredMessages | undefined
   /** Its client, while connected. */
   owner: SessionOwner | undefined
   /** A bridge by its protocol level: gets nothing back that it sent, and sees RETAIN as published. */
@@ -74,7 +77,7 @@ export class Session {
     this.receiveMaximum = context.settings.maxInflightMessages
   }
 
-  /** Whether it survives its connection: only then are messages in flight kept and changes recorded. */
+  /** Whether it survives its connection: only then are messages in flight kept. */
   get isPersistent(): boolean {
     return this.expiryInterval > 0
   }
@@ -104,6 +107,10 @@ export class Session {
         return
       }
       const packetId = this.#take(publication, qos, retain, target)
+      if (this.#mustBeStored(qos)) {
+        this.#sendWhenStored(packetId, this.inflight!.message(packetId)!)
+        return
+      }
       const first = 0x30 | (qos << 1) | (retain ? 1 : 0)
       this.#send(connection, publication, first, packetId, target.subscriptionIds)
       return
@@ -118,6 +125,7 @@ export class Session {
   takePacketId(publication: Publication): number {
     const { connection } = this
     if (connection === undefined || !this.#maySend(connection) || this.maximumPacketSize !== UNLIMITED) return 0
+    if (this.#mustBeStored(publication.qos)) return 0
     return this.#take(publication, publication.qos, false, undefined)
   }
 
@@ -131,8 +139,9 @@ export class Session {
     const outcome = this.inflight === undefined ? UNKNOWN_ID : this.inflight.pubrec(packetId, reasonCode)
     if (reasonCode >= 0x80) return this.#completed(packetId, outcome)
     if (outcome === UNKNOWN_ID || outcome === WRONG_STATE) return false
-    if (outcome !== undefined) outcome.message.release()
-    if (this.isPersistent) this.#context.journal.released(this.clientId, packetId)
+    if (outcome === undefined) return true
+    if (this.isStored) this.#context.journal.received(this.clientId, packetId, outcome)
+    outcome.message.release()
     return true
   }
 
@@ -178,7 +187,7 @@ export class Session {
       if (delivery.message.expiresAt > now) return false
       this.#unqueued(delivery)
       this.#context.counters.droppedExpired++
-      if (this.isPersistent) this.#context.journal.queuedDropped(this.clientId, delivery)
+      if (this.isStored) this.#context.journal.queuedDropped(this.clientId, delivery)
       delivery.message.release()
       return true
     })
@@ -206,6 +215,8 @@ export class Session {
     this.#eachSubscription((subscription) => subscription.recipients.offline(subscription))
     this.connection = undefined
     this.#resend = undefined
+    this.#unstored?.clear()
+    this.#unstored = undefined
     this.replays = undefined
     this.hasSharedBacklog = false
     this.#returnShared()
@@ -222,8 +233,8 @@ export class Session {
     for (const { packetId, qos, message: delivery } of inflight.unacknowledged()) {
       if (qos !== 1 || delivery?.group === undefined) continue
       inflight.puback(packetId)
-      if (this.isPersistent) this.#context.journal.acknowledged(this.clientId, packetId)
       delivery.group.takeBack(delivery.message)
+      if (this.isStored) this.#context.journal.acknowledged(this.clientId, packetId, delivery)
       groups.add(delivery.group)
     }
     for (const group of groups) group.drain()
@@ -250,6 +261,16 @@ export class Session {
     this.inbound = undefined
   }
 
+  /** The store forgets it, and with it all that its records said. */
+  forgetRecords(): void {
+    this.isStored = false
+    const { journal } = this.#context
+    if (this.inflight !== undefined) {
+      for (const { message } of this.inflight.unacknowledged()) if (message !== undefined) journal.forgotten(message)
+    }
+    if (this.queue !== undefined) for (const delivery of this.queue) journal.forgotten(delivery)
+  }
+
   /** Whether one more subscription to this filter is within the limit. */
   hasRoomFor(filter: string): boolean {
     const { subscriptions } = this
@@ -266,7 +287,7 @@ export class Session {
     const known = this.subscriptions.get(filter)
     if (known === undefined) this.subscriptions.set(filter, this.#context.router.subscribe(this, filter, options))
     else this.#context.router.resubscribe(known, options)
-    if (this.isPersistent) this.#context.journal.subscribed(this.clientId, filter, options, retainHandling)
+    if (this.isStored) this.#context.journal.subscribed(this.clientId, filter, options, retainHandling)
     return known === undefined
   }
 
@@ -277,7 +298,7 @@ export class Session {
     this.subscriptions!.delete(filter)
     if (this.subscriptions!.size === 0) this.subscriptions = undefined
     this.#context.router.unsubscribe(known)
-    if (this.isPersistent) this.#context.journal.unsubscribed(this.clientId, filter)
+    if (this.isStored) this.#context.journal.unsubscribed(this.clientId, filter)
     return true
   }
 
@@ -325,6 +346,7 @@ export class Session {
     for (let packetId = inflight.oldest; packetId !== 0 && looked < limit; packetId = inflight.after(packetId)) {
       looked++
       if (inflight.sentAt(packetId) > before || this.#resend?.has(packetId) === true) continue
+      if (this.#unstored?.has(packetId) === true) continue
       inflight.sentAgain(packetId, this.#context.clock.now())
       const delivery = inflight.message(packetId)
       if (inflight.state(packetId) === 'released') this.#sendPubrel(connection, packetId)
@@ -403,8 +425,26 @@ export class Session {
       : undefined
     this.#outstanding++
     const packetId = this.inflight.take(qos as 1 | 2, delivery, settings.retryInterval > 0 ? clock.now() : undefined)
-    if (this.isPersistent) journal.sent(this.clientId, packetId, delivery!)
+    if (this.isStored) journal.sent(this.clientId, packetId, delivery!)
     return packetId
+  }
+
+  /** A QoS 2 identifier that the store does not know yet must not be seen: after a crash it would be given out again. */
+  #mustBeStored(qos: QoS): boolean {
+    return qos === 2 && this.isStored
+  }
+
+  /** Sends it, now in flight, when the store knows of it; returns the bytes it will take. */
+  #sendWhenStored(packetId: number, delivery: Delivery): number {
+    this.#unstored ??= new UnstoredMessages(this.#context.journal, (stored) => this.#sendStored(stored))
+    this.#unstored.add(packetId)
+    return packetSize(delivery, this.#middle(delivery))
+  }
+
+  #sendStored(packetId: number): void {
+    const { connection, inflight } = this
+    const delivery = inflight?.message(packetId)
+    if (connection !== undefined && delivery !== undefined) this.#write(connection, delivery, packetId, false)
   }
 
   #completed(packetId: number, outcome: Acknowledged<Delivery>): boolean {
@@ -418,8 +458,8 @@ export class Session {
 
   /** An identifier is free again. One still to be resent did not count against the window of this connection. */
   #freed(packetId: number, delivery: Delivery | undefined): void {
+    if (this.isStored) this.#context.journal.acknowledged(this.clientId, packetId, delivery)
     delivery?.message.release()
-    if (this.isPersistent) this.#context.journal.acknowledged(this.clientId, packetId)
     if (this.#resend?.delete(packetId) !== true) this.#outstanding--
     else if (this.#resend.size === 0) this.#resend = undefined
   }
@@ -438,7 +478,7 @@ export class Session {
     this.queue.push(delivery, size)
     counters.messagesQueued++
     counters.bytesQueued += size
-    if (this.isPersistent) this.#context.journal.queued(this.clientId, delivery)
+    if (this.isStored) this.#context.journal.queued(this.clientId, delivery)
   }
 
   #unqueued(delivery: Delivery): void {
@@ -525,7 +565,7 @@ export class Session {
   #sendDelivery(connection: Connection, delivery: Delivery): number {
     const { message, qos } = delivery
     if (!this.#isDeliverable(delivery)) {
-      if (this.isPersistent) this.#context.journal.queuedDropped(this.clientId, delivery)
+      if (this.isStored && delivery.recordedIn !== 0) this.#context.journal.queuedDropped(this.clientId, delivery)
       message.release()
       return 0
     }
@@ -534,7 +574,8 @@ export class Session {
       this.inflight ??= new OutboundInflight<Delivery>()
       packetId = this.inflight.take(qos as 1 | 2, delivery, this.#context.clock.now())
       this.#outstanding++
-      if (this.isPersistent) this.#context.journal.sent(this.clientId, packetId, delivery)
+      if (this.isStored) this.#context.journal.sent(this.clientId, packetId, delivery)
+      if (this.#mustBeStored(qos)) return this.#sendWhenStored(packetId, delivery)
     }
     const bytes = this.#write(connection, delivery, packetId, false)
     if (qos === 0) message.release()

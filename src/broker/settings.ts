@@ -28,6 +28,10 @@ export interface BrokerSettings {
   maxSessions: number
   /** Seconds a session outlives its connection at most; Infinity = for ever. */
   sessionExpiry: number
+  /** Bytes that may wait for the store before publishers do. */
+  maxUnstoredBytes: number
+  /** After a crash: how long clients that were connected have to come back before their wills are sent. */
+  willGracePeriod: number
   maxRetainedMessages: number
   maxRetainedBytes: number
   retainAvailable: boolean

@@ -43,6 +43,8 @@ export class SharedGroup {
   /** What came back from members that are gone, in its order; before the queue. */
   #returned: Message[] = []
   #queue: MessageQueue<Message> | undefined
+  /** A member's session is stored, so what waits here is too. */
+  #isStored = false
   /** When `dropExpired` last looked. */
   #sweptAt = 0
 
@@ -56,14 +58,48 @@ export class SharedGroup {
     return this.#members.length
   }
 
+  /** What waits here outlives the process. */
+  get isStored(): boolean {
+    return this.#isStored
+  }
+
   /** Messages that wait for a member. */
   get backlog(): number {
     return this.#returned.length + (this.#queue?.size ?? 0)
   }
 
+  /** How records name it. */
+  get #recordName(): string {
+    return `$share/${this.name}/${this.recipients.filter}`
+  }
+
   join(member: SharedSubscription): void {
     this.#members.push(member)
+    if (member.session.isStored && !this.#isStored) this.#store()
     this.drain()
+  }
+
+  /** A journal remembers it: what waits here is stored already. */
+  restored(): void {
+    this.#isStored = true
+  }
+
+  /** Puts back a message that a journal remembers; it is recorded already. The group takes over the reference. */
+  restore(message: Message): boolean {
+    this.#queue ??= new MessageQueue<Message>(this.#context.queueLimits)
+    if (!this.#queue.push(message, message.size)) return false
+    this.#context.counters.messagesQueued++
+    this.#context.counters.bytesQueued += message.size
+    return true
+  }
+
+  /** From now on what waits here outlives the process. */
+  #store(): void {
+    if (this.#context.journal.isVolatile) return
+    this.#isStored = true
+    this.#context.journal.groupOpened(this.#recordName)
+    for (const message of this.#returned) this.#context.journal.groupQueued(this.#recordName, message)
+    for (const message of this.#queue ?? []) this.#context.journal.groupQueued(this.#recordName, message)
   }
 
   /** A member leaves; with the last one goes what waited for the group. */
@@ -91,7 +127,9 @@ export class SharedGroup {
       this.#context.dropped(`$share/${this.name}/${this.recipients.filter}`, 'queue of the shared subscription full')
       return
     }
-    this.#queue.push(publication.keep().hold(), size)
+    const message = publication.keep().hold()
+    this.#queue.push(message, size)
+    if (this.#isStored) this.#context.journal.groupQueued(this.#recordName, message)
     counters.messagesQueued++
     counters.bytesQueued += size
     this.#callOnline()
@@ -104,6 +142,7 @@ export class SharedGroup {
       return
     }
     this.#returned.push(message)
+    if (this.#isStored) this.#context.journal.groupQueued(this.#recordName, message)
     this.#callOnline()
   }
 
@@ -115,6 +154,7 @@ export class SharedGroup {
       if (message.expiresAt > now) return false
       this.#unqueued(message)
       this.#context.counters.droppedExpired++
+      if (this.#isStored) this.#context.journal.groupTaken(this.#recordName, message)
       message.release()
       return true
     })
@@ -135,7 +175,11 @@ export class SharedGroup {
         this.#queue!.shift()
         this.#unqueued(next)
       }
+      // The member's record comes first: between the two the message must not be nobody's.
+      next.hold()
       member.session.deliverShared(next, member)
+      if (this.#isStored) this.#context.journal.groupTaken(this.#recordName, next)
+      next.release()
     }
     this.#queue = undefined
   }
@@ -176,6 +220,10 @@ export class SharedGroup {
   }
 
   #end(): void {
+    if (this.#isStored) {
+      this.#context.journal.groupRemoved(this.#recordName, [...this.#returned, ...(this.#queue ?? [])])
+    }
+    this.#isStored = false
     for (const message of this.#returned) message.release()
     this.#returned = []
     for (let next = this.#queue?.shift(); next !== undefined; next = this.#queue?.shift()) {

@@ -78,9 +78,14 @@ export class Wills {
       return
     }
     this.#journal.willSet(clientId, will, true)
+    this.restore(clientId, will, this.#clock.now() + delay * 1000)
+  }
+
+  /** A will whose delay runs out at `dueAt` (ms of the clock, maybe past already) unless its client comes back. */
+  restore(clientId: string, will: Will, dueAt: number): void {
     const delayed = new DelayedWill(this, clientId, will)
     this.#delayed.set(clientId, delayed)
-    this.#timers.set(delayed, this.#clock.now() + delay * 1000)
+    this.#timers.set(delayed, dueAt)
   }
 
   /** The client is back before the delay was over: its will is not sent [MQTT-3.1.3-9]. */

@@ -23,9 +23,6 @@ export function loadConfiguration(
   if (options.port.length > 0 && !configuration.localOnly) {
     notices.push('-p has no effect: the configuration has listeners')
   }
-  if (configuration.persistence) {
-    notices.push('persistence is not there yet: sessions and retained messages are kept in memory only')
-  }
   return { configuration, notices }
 }
 

@@ -1,6 +1,7 @@
 // Why the broker did not start, in one line an operator can act on. Pure.
 
 import { ConfigError } from '../config/config-error.ts'
+import { StoreError } from '../store/store-error.ts'
 import { addressText } from './banner.ts'
 import { ExitCode } from './exit-code.ts'
 
@@ -27,6 +28,7 @@ export function startFailure(
     const lines = [`Error: ${error.message}`, ...(error.foundAt === undefined ? [] : [error.foundAt])]
     return { text: lines.join('\n'), exitCode: ExitCode.Invalid }
   }
+  if (error instanceof StoreError) return { text: `Error: ${error.message}.`, exitCode: ExitCode.Failed }
   if (!(error instanceof Error)) return { text: `Error: ${String(error)}`, exitCode: ExitCode.Failed }
   const failed = error as SystemError
   const where =

@@ -78,8 +78,22 @@ const sessions = {
   }),
   persistence: boolean({
     default: false,
-    doc: 'Whether sessions, queued and retained messages survive a restart. The durable store is not there yet: with `true` the broker starts with a warning and keeps everything in memory.',
+    doc: 'Whether sessions, queued and retained messages and wills survive a restart. `npm start` without a configuration file has it on.',
     mosquitto: true,
+  }),
+  durability: choice(['fsync', 'os', 'none'], {
+    default: 'fsync',
+    doc: 'With persistence, what an acknowledgement promises. `fsync`: what it acknowledges is on disk and outlives a power loss. `os`: it is with the operating system; a power loss or a kernel crash takes the last seconds, the end of the process nothing. `none`: it waits for nothing and is written a moment later; whatever ends the process takes that moment.',
+  }),
+  max_unstored_bytes: bytes({
+    default: 16 * MiB,
+    range: [64 * KiB, 1 * GiB],
+    doc: 'Bytes that may wait for the store. From there on publishers whose messages would have to be stored are read no further until the store has caught up.',
+  }),
+  will_grace_period: seconds({
+    default: 30,
+    range: [0, 86400],
+    doc: 'After a crash: how long the clients that were connected have to come back before their wills are published. A Will Delay Interval that is longer counts instead.',
   }),
   persistence_location: path({
     default: 'martlet-data',

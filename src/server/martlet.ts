@@ -9,12 +9,12 @@ import type { Configuration, ListenerConfiguration } from '../config/configurati
 import type { QoS } from '../mqtt/qos.ts'
 import { Reactor } from '../net/reactor.ts'
 import type { DurableStore } from '../store/durable-store.ts'
-import { MemoryStore } from '../store/memory-store.ts'
 import type { Counters } from '../telemetry/counters.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { ThrottledLog } from '../telemetry/throttled-log.ts'
 import { type Clock, systemClock } from '../timers/clock.ts'
 import { type ListenOptions, nativeListeners } from './listener-options.ts'
+import { storeOf } from './open-store.ts'
 import { SystemTopics } from './system-topics.ts'
 
 export type { ListenOptions } from './listener-options.ts'
@@ -45,11 +45,16 @@ export class Martlet {
   readonly #listeners: number[] = []
   readonly #throttled: ThrottledLog
   #state: 'open' | 'closing' | 'closed' = 'open'
+  #ready = false
+  #opened: Promise<void> | undefined
+  readonly #log: Logger
   #closed: Promise<void> | undefined
 
   constructor(parts: MartletParts) {
-    const { configuration, log, hooks = {}, store = new MemoryStore(), clock = systemClock } = parts
+    const { configuration, log, hooks = {}, store = storeOf(configuration, log), clock = systemClock } = parts
     this.#store = store
+    this.#log = log
+    this.#ready = store.volatile
     this.#broker = new Broker({ settings: brokerSettings(configuration), hooks, store, clock, log })
     this.#reactor = new Reactor(reactorSettings(configuration), this.#broker)
     this.#throttled = new ThrottledLog(log)
@@ -73,9 +78,30 @@ export class Martlet {
     return this.#addresses
   }
 
+  /**
+   * Opens the store and puts back what it remembers. `listen` does it if nobody has; a program that publishes before it
+   * listens calls it itself. Rejects when another process has the store, or it cannot be opened.
+   */
+  open(): Promise<void> {
+    this.#opened ??= this.#open()
+    return this.#opened
+  }
+
+  async #open(): Promise<void> {
+    await this.#store.open()
+    if (this.#store.volatile) return
+    const started = performance.now()
+    const { records, ...recovered } = await this.#broker.recover()
+    this.#ready = true
+    if (records === 0) return
+    const seconds = Math.round(performance.now() - started) / 1000
+    this.#log.info({ seconds, records, ...recovered }, 'recovered from the store')
+  }
+
   /** Listens on one more port: `port`, `host`, and whatever else docs/listeners.md has. Rejects with the system's error (`code`: EADDRINUSE, EACCES, …). */
   async listen(options: ListenOptions): Promise<ListeningAddress> {
     if (this.#state !== 'open') throw new Error('the broker is closed')
+    await this.open()
     const { host = '127.0.0.1' } = options
     let bound: ListeningAddress | undefined
     for (const native of await nativeListeners(options)) {
@@ -89,6 +115,7 @@ export class Martlet {
 
   /** Publishes as the broker itself. Throws a TypeError when the topic is no Topic Name. Returns whether anybody subscribed. */
   publish(message: OutgoingMessage): boolean {
+    if (!this.#ready) throw new Error('the store is not open yet: await open() or listen() first')
     return this.#broker.publish(message)
   }
 
@@ -173,6 +200,8 @@ export function brokerSettings(configuration: Configuration): BrokerSettings {
     maxSubscriptionsPerClient: configuration.maxSubscriptionsPerClient,
     maxSessions: configuration.maxSessions,
     sessionExpiry: configuration.persistentClientExpiration,
+    maxUnstoredBytes: configuration.maxUnstoredBytes,
+    willGracePeriod: ms(configuration.willGracePeriod),
     maxRetainedMessages: configuration.maxRetainedMessages,
     maxRetainedBytes: configuration.maxRetainedBytes,
     retainAvailable: configuration.retainAvailable,

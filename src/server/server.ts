@@ -17,6 +17,7 @@ export async function startServer(configuration: Configuration, log: Logger): Pr
   const descriptorLimit = loadAddon().raiseDescriptorLimit()
   const martlet = new Martlet({ configuration, log })
   try {
+    await martlet.open()
     await listenAll(martlet, configuration.listeners, log)
   } catch (error) {
     await martlet.close()

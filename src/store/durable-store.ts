@@ -10,6 +10,10 @@ export type * from './journal-record.ts'
 export interface DurableStore {
   /** Nothing survives the process: commits resolve at once, and nobody needs to wait for one. */
   readonly volatile: boolean
+  /** Once recovered: the highest number a message was ever stored under, if it knows more than its records say. */
+  readonly newestMessage?: number
+  /** Once recovered: the highest wall time in any record ever, ms, if it knows more than its records say. */
+  readonly newestWallTime?: number
   /** Makes it usable. Rejects if another process has it, or if it is damaged beyond what `recover` can skip. */
   open(): Promise<void>
   /** All records committed by earlier processes, oldest first. Once, after `open` and before the first `commit`. */
@@ -17,7 +21,8 @@ export interface DurableStore {
   /**
    * Stores a batch, all or nothing, behind every batch before it. A new commit may begin while earlier ones are under
    * way; they resolve in the order they began. The store owns neither the array nor the bytes in it after it resolved.
-   * Rejects if the batch may not have been stored: the state it holds must not be acknowledged.
+   * Rejects if the batch may not have been stored: the state it holds must not be acknowledged. It stays with the store,
+   * which stores it before anything newer as soon as it can; a later commit, of an empty batch even, that resolves says so.
    */
   commit(batch: readonly JournalRecord[]): Promise<void>
   /** Resolves when every commit begun has ended and everything is given back; idempotent. */

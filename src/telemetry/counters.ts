@@ -75,6 +75,14 @@ export class Counters {
   /** Still queued when their session ended. */
   droppedSessionEnded = 0
 
+  // Store
+  /** Batches the store has taken. */
+  storeCommits = 0
+  /** Batches it refused; each was offered again. */
+  storeFailures = 0
+  /** Publishes refused with 0x97 because the store failed. */
+  publishesUnstored = 0
+
   // Retained messages
   /** Kept now. */
   retained = 0

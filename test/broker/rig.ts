@@ -43,6 +43,8 @@ export const SETTINGS: BrokerSettings = {
   maxSubscriptionsPerClient: 100,
   maxSessions: 1000,
   sessionExpiry: 3600,
+  maxUnstoredBytes: 16 << 20,
+  willGracePeriod: 30_000,
   maxRetainedMessages: 1000,
   maxRetainedBytes: 1 << 20,
   retainAvailable: true,
@@ -143,7 +145,13 @@ export class Rig {
       cancel: (entry: Deadline) => wheel.cancel(entry),
     }
     const throttled = new ThrottledLog(log)
-    const journal = new Journal(store, clock, (error) => log.error({ err: error }, 'the store failed'))
+    const journal = new Journal({
+      store,
+      clock,
+      limit: settings.maxUnstoredBytes,
+      failed: (error) => log.error({ err: error }, 'the store failed'),
+      recovered: () => log.info({}, 'the store works again'),
+    })
     const { outbox, kept } = reactor
     const context: BrokerContext = {
       settings,
@@ -187,7 +195,7 @@ export class Rig {
   session(clientId: string, options: SessionOptions = {}): Session {
     const { version = 4, cleanStart = false, expiry = 0 } = options
     const { session } = this.context.sessions.open(clientId, version, cleanStart)
-    session.expiryInterval = expiry
+    this.context.sessions.keep(session, expiry)
     return session
   }
 

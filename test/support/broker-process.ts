@@ -27,6 +27,11 @@ export interface Settings {
   max_keepalive?: number
   persistent_client_expiration?: string
   log_level?: string
+  persistence?: boolean
+  persistence_location?: string
+  durability?: 'fsync' | 'os' | 'none'
+  max_unstored_bytes?: number
+  will_grace_period?: number
 }
 
 export interface BrokerOptions {

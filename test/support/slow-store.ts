@@ -17,6 +17,8 @@ export class SlowStore implements DurableStore {
   readonly batches: (readonly JournalRecord[])[] = []
   readonly #stored: JournalRecord[] = []
   readonly #waiting: Commit[] = []
+  /** Of failed commits, to be stored before anything newer. */
+  #refused: JournalRecord[] = []
   readonly #watchers: { count: number; resolve: () => void }[] = []
   #state: 'new' | 'open' | 'closed' = 'new'
 
@@ -70,17 +72,19 @@ export class SlowStore implements DurableStore {
   release(count = 1): number {
     const released = this.#waiting.splice(0, count)
     for (const { batch, resolve } of released) {
-      this.#stored.push(...batch)
+      this.#stored.push(...this.#refused.splice(0), ...batch)
       resolve()
     }
     return released.length
   }
 
-  /** The oldest waiting commit fails: nothing of it is stored. False if none waits. */
+  /** The oldest waiting commit fails: its records are stored with the next that does not. False if none waits. */
   fail(error = new Error('no space left on device')): boolean {
     const failed = this.#waiting.shift()
-    failed?.reject(error)
-    return failed !== undefined
+    if (failed === undefined) return false
+    this.#refused.push(...failed.batch)
+    failed.reject(error)
+    return true
   }
 
   /** Stores what still waits, as a store that ends in order does. */
@@ -92,6 +96,7 @@ export class SlowStore implements DurableStore {
   /** The process dies: what waits is neither stored nor answered. `open` may follow, as by the next process. */
   crash(): void {
     this.#waiting.length = 0
+    this.#refused = []
     this.#state = 'closed'
   }
 

@@ -20,7 +20,7 @@ export function handlePubrec(client: Client, packetId: number, reasonCode: numbe
 export function handlePubrel(client: Client, packetId: number): void {
   const { session, context } = client
   const known = session!.inbound?.release(packetId) === true
-  if (known && session!.isPersistent) context.journal.inboundReleased(session!.clientId, packetId)
+  if (known && session!.isStored) context.journal.inboundReleased(session!.clientId, packetId)
   // [MQTT-4.3.3-11]; an unknown identifier is answered too, it is how an interrupted exchange ends.
   client.acknowledge(PacketType.Pubcomp, packetId, known ? 0 : ReasonCode.PacketIdentifierNotFound)
 }

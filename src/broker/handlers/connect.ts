@@ -44,6 +44,7 @@ export function handleConnect(client: Client, first: number, body: Uint8Array): 
   client.connecting()
   return verdict.then((settled) => {
     // The connect timeout may have ended it meanwhile.
+    client.context.journal.begin()
     if (client.state === 'connecting') finishConnect(client, packet, settled)
   })
 }
@@ -146,6 +147,12 @@ function finishConnect(client: Client, packet: ConnectPacket, verdict: Verdict, 
     refuse(client, reason, packet.username === undefined ? 'anonymous' : `user ${packet.username}`)
     return
   }
+  const expiryInterval = sessionExpiry(packet, settings.sessionExpiry)
+  if (expiryInterval > 0 && journal.isFailing) {
+    // Its session could not be stored, and one that is only resumed could not say what was sent under which identifier.
+    refuse(client, ReasonCode.QuotaExceeded, 'the store fails')
+    return
+  }
   // Asked before, but authentication takes its time.
   if (!sessions.hasRoomFor(packet.clientId)) {
     refuse(client, ReasonCode.QuotaExceeded, 'max_sessions reached')
@@ -157,12 +164,11 @@ function finishConnect(client: Client, packet: ConnectPacket, verdict: Verdict, 
 
   sessions.get(clientId)?.owner?.takenOver(client.connection.remoteAddress) // [MQTT-3.1.4-3]
   const { session, present } = sessions.open(clientId, packet.protocolVersion, packet.cleanStart)
-  session.expiryInterval = sessionExpiry(packet, settings.sessionExpiry)
+  sessions.keep(session, expiryInterval)
   session.isBridge = packet.bridge
   session.maximumPacketSize = client.maximumPacketSize
   session.topicAliasMaximum = Math.min(packet.properties.topicAliasMaximum ?? 0, settings.maxTopicAliasBroker) // [MQTT-3.1.2-26]
   context.wills.cancelDelayed(clientId)
-  if (session.isPersistent || session.isRecorded) journal.sessionOpened(session)
 
   const keepAlive = effectiveKeepAlive(packet, settings.maxKeepalive)
   client.keepAlive = keepAlive * 1000
@@ -175,6 +181,8 @@ function finishConnect(client: Client, packet: ConnectPacket, verdict: Verdict, 
   logConnected(client, packet, present)
 
   const properties = packet.protocolVersion === 5 ? connackProperties(client, packet, keepAlive, assigned, proof) : {}
+  // A will is worth waiting for, but not for a store that fails.
+  if (!session.isStored && journal.isFailing) journal.begin()
   client.whenStored(() => {
     const answer = new Uint8Array(256 + propertiesSize(properties))
     const connack = { sessionPresent: present, reasonCode: ReasonCode.Success, properties }

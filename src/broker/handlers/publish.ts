@@ -41,7 +41,7 @@ export function handlePublish(
   const publication = publicationOf(client, topic, body, offset, length, inInbox, kept)
   try {
     if (publication.topic.isSystem) refuse(client, publication, packetId, ReasonCode.NotAuthorized)
-    else if (context.hooks.authorizePublish === undefined) accept(client, publication, packetId)
+    else if (context.hooks.authorizePublish === undefined) return settle(client, publication, packetId, true)
     else return authorize(client, publication, packetId)
   } finally {
     publication.drop()
@@ -83,14 +83,15 @@ function authorize(client: Client, publication: Publication, packetId: number): 
   const verdict = askHook(context, client.clientId, () => context.hooks.authorizePublish!(question))
   if (!(verdict instanceof Promise)) {
     question.moveTo(undefined)
-    settle(client, publication, packetId, verdict)
-    return undefined
+    return settle(client, publication, packetId, verdict)
   }
   const held = publication.detach()
   question.moveTo(held)
   return verdict
     .then((settled) => {
-      if (client.session !== undefined) settle(client, held, packetId, settled)
+      if (client.session === undefined) return undefined
+      context.journal.begin()
+      return settle(client, held, packetId, settled)
     })
     .finally(() => {
       question.moveTo(undefined)
@@ -98,9 +99,55 @@ function authorize(client: Client, publication: Publication, packetId: number): 
     })
 }
 
-function settle(client: Client, publication: Publication, packetId: number, verdict: Verdict): void {
-  if (verdict === true) accept(client, publication, packetId)
-  else refuse(client, publication, packetId, verdict)
+function settle(
+  client: Client,
+  publication: Publication,
+  packetId: number,
+  verdict: Verdict,
+): Promise<void> | undefined {
+  if (verdict !== true) refuse(client, publication, packetId, verdict)
+  else if (client.context.journal.isBlocked && mustBeStored(client, publication)) {
+    const held = publication.detach()
+    return acceptWhenRoom(client, held, packetId).finally(() => held.drop())
+  } else accept(client, publication, packetId)
+  return undefined
+}
+
+/** The store is behind or fails: the client waits until there is room, or hears that there is none. */
+async function acceptWhenRoom(client: Client, publication: Publication, packetId: number): Promise<void> {
+  const { journal } = client.context
+  while (client.session !== undefined && journal.isBlocked && mustBeStored(client, publication)) {
+    if (journal.isFailing && (client.version === 5 || publication.qos === 0)) {
+      journal.begin()
+      refuseUnstored(client, publication, packetId)
+      return
+    }
+    // MQTT 3.x has no way to refuse one message: the client waits, unanswered, until the store works.
+    await journal.room()
+  }
+  if (client.session === undefined) return
+  journal.begin()
+  accept(client, publication, packetId)
+}
+
+/** Whether the promise of PUBACK or PUBREC would need the store: for a session, as a retained message, or for its id. */
+function mustBeStored({ context, session }: Client, { topic, qos, retain }: Publication): boolean {
+  if (retain) return true
+  return qos > 0 && ((qos === 2 && session!.isStored) || context.router.reachesStored(topic))
+}
+
+/** The store fails, for the disk is full perhaps: nothing is taken that could not be kept. QoS 0 has no promise to break. */
+function refuseUnstored(client: Client, publication: Publication, packetId: number): void {
+  const { context } = client
+  if (publication.qos === 0) {
+    context.counters.droppedRetained++
+    context.router.publish(publication)
+    context.tap(publication, client.clientId)
+    return
+  }
+  context.counters.publishesUnstored++
+  const type = publication.qos === 1 ? PacketType.Puback : PacketType.Pubrec
+  client.acknowledge(type, packetId, ReasonCode.QuotaExceeded)
 }
 
 /** Reads the packet into `view` and finds its topic. Throws for what no client may send. */
@@ -286,12 +333,12 @@ function accept(client: Client, publication: Publication, packetId: number): voi
   if (publication.qos === 0) return
   const reasonCode = matched ? 0 : ReasonCode.NoMatchingSubscribers
   if (publication.qos === 1) {
-    client.acknowledge(PacketType.Puback, packetId, reasonCode) // [MQTT-4.3.2-2]
+    client.acknowledge(PacketType.Puback, packetId, reasonCode, context.journal.onlyMessage(publication.message)) // [MQTT-4.3.2-2]
     return
   }
   const session = client.session!
   session.inboundQos2().add(packetId)
-  if (session.isPersistent) context.journal.inboundAdded(session.clientId, packetId)
+  if (session.isStored) context.journal.inboundAdded(session.clientId, packetId)
   client.acknowledge(PacketType.Pubrec, packetId, reasonCode) // [MQTT-4.3.3-8]
 }
 

@@ -29,6 +29,7 @@ export function handleSubscribe(client: Client, first: number, body: Uint8Array)
     return undefined
   }
   return Promise.all(verdicts).then((settled) => {
+    client.context.journal.begin()
     if (client.session !== undefined) finishSubscribe(client, packet, settled, subscriptionId)
   })
 }
@@ -93,6 +94,8 @@ function subscribe(client: Client, request: SubscriptionRequest, verdict: Verdic
   if (topicFilterProblem(filter, context.settings.maxTopicLevels) !== undefined) {
     return { reasonCode: ReasonCode.TopicFilterInvalid, replay: undefined }
   }
+  // What cannot be stored is not promised.
+  if (session.isStored && context.journal.isFailing) return { reasonCode: ReasonCode.QuotaExceeded, replay: undefined }
   if (!session.hasRoomFor(filter)) return { reasonCode: ReasonCode.QuotaExceeded, replay: undefined }
   const options = session.isBridge
     ? { qos, noLocal: true, retainAsPublished: true, subscriptionId: 0 }

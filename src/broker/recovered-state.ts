@@ -1,0 +1,257 @@
+// What a journal says: its records, replayed in order, as plain values. Knows nothing of a living broker, so a test can
+// compare the two. Messages nobody needs any more are forgotten as the replay goes on.
+import type {
+  JournalRecord,
+  MessageQueued,
+  MessageSent,
+  MessageStored,
+  SubscriptionSet,
+  WillSet,
+} from '../store/journal-record.ts'
+
+/** A message in a queue or in flight. */
+export interface RecoveredDelivery {
+  readonly message: number
+  readonly qos: 1 | 2
+  readonly retain: boolean
+  readonly subscriptionIdentifiers: readonly number[]
+}
+
+export interface RecoveredInflight extends RecoveredDelivery {
+  isReleased: boolean
+}
+
+export class RecoveredSession {
+  protocolVersion: 3 | 4 | 5 = 4
+  expiryInterval = 0
+  /** Wall time, ms, at which its client left; undefined: it was connected when the broker ended. */
+  leftAt: number | undefined
+  readonly subscriptions = new Map<string, SubscriptionSet>()
+  readonly queue: RecoveredQueue = new RecoveredQueue()
+  /** By packet identifier, in the order they were sent. */
+  readonly inflight = new Map<number, RecoveredInflight>()
+  readonly inbound = new Set<number>()
+}
+
+/** A FIFO whose entries nearly always leave at the front. */
+export class RecoveredQueue {
+  #entries: RecoveredDelivery[] = []
+  #first = 0
+
+  get size(): number {
+    return this.#entries.length - this.#first
+  }
+
+  push(entry: RecoveredDelivery): void {
+    this.#entries.push(entry)
+  }
+
+  /** Takes out the oldest entry of a message; undefined if there is none. */
+  take(message: number): RecoveredDelivery | undefined {
+    for (let at = this.#first; at < this.#entries.length; at++) {
+      const entry = this.#entries[at]!
+      if (entry.message !== message) continue
+      if (at === this.#first) this.#shift()
+      else this.#entries.splice(at, 1)
+      return entry
+    }
+    return undefined
+  }
+
+  *[Symbol.iterator](): Generator<RecoveredDelivery, void> {
+    for (let at = this.#first; at < this.#entries.length; at++) yield this.#entries[at]!
+  }
+
+  #shift(): void {
+    this.#first++
+    if (this.#first < 1024 || this.#first * 2 < this.#entries.length) return
+    this.#entries = this.#entries.slice(this.#first)
+    this.#first = 0
+  }
+}
+
+interface KnownMessage {
+  readonly record: MessageStored
+  references: number
+}
+
+export class RecoveredState {
+  readonly sessions = new Map<string, RecoveredSession>()
+  /** Message numbers by Topic Name. */
+  readonly retained = new Map<string, number>()
+  readonly wills = new Map<string, WillSet>()
+  /** The highest message number given out. */
+  lastMessage = 0
+  /** The newest wall time in any record, ms; -Infinity if none has one. */
+  newest = -Infinity
+  /** Records replayed. */
+  records = 0
+  readonly #messages = new Map<number, KnownMessage>()
+
+  /** The message of that number; undefined if no record has brought it. */
+  message(number: number): MessageStored | undefined {
+    return this.#messages.get(number)?.record
+  }
+
+  get messageCount(): number {
+    return this.#messages.size
+  }
+
+  apply(record: JournalRecord): void {
+    this.records++
+    switch (record.type) {
+      case 'session-opened':
+        this.#opened(record.clientId, record.protocolVersion, record.expiryInterval)
+        break
+      case 'session-left':
+        this.#left(record.clientId, record.at, record.expiryInterval)
+        break
+      case 'session-removed':
+        this.#removed(record.clientId)
+        break
+      case 'subscription-set':
+        this.#session(record.clientId).subscriptions.set(record.topicFilter, record)
+        break
+      case 'subscription-removed':
+        this.#session(record.clientId).subscriptions.delete(record.topicFilter)
+        break
+      case 'message-stored':
+        this.#stored(record)
+        break
+      case 'message-queued':
+        this.#queued(record)
+        break
+      case 'message-dropped':
+        this.#release(this.#session(record.clientId).queue.take(record.message))
+        break
+      case 'message-sent':
+        this.#sent(record)
+        break
+      case 'message-received':
+        this.#received(record.clientId, record.packetId)
+        break
+      case 'message-acknowledged':
+        this.#acknowledged(record.clientId, record.packetId)
+        break
+      case 'inbound-added':
+        this.#session(record.clientId).inbound.add(record.packetId)
+        break
+      case 'inbound-released':
+        this.#session(record.clientId).inbound.delete(record.packetId)
+        break
+      case 'retained-set':
+        this.#retain(record.topicName, record.message)
+        break
+      case 'retained-removed':
+        this.#retain(record.topicName, undefined)
+        break
+      case 'will-set':
+        this.#seen(record.at)
+        this.wills.set(record.clientId, record)
+        break
+      case 'will-removed':
+        this.wills.delete(record.clientId)
+        break
+      default:
+        record satisfies never
+    }
+  }
+
+  #seen(at: number | undefined): void {
+    if (at !== undefined && at > this.newest) this.newest = at
+  }
+
+  #session(clientId: string): RecoveredSession {
+    let session = this.sessions.get(clientId)
+    if (session === undefined) {
+      session = new RecoveredSession()
+      this.sessions.set(clientId, session)
+    }
+    return session
+  }
+
+  #opened(clientId: string, protocolVersion: 3 | 4 | 5, expiryInterval: number): void {
+    const session = this.#session(clientId)
+    session.protocolVersion = protocolVersion
+    session.expiryInterval = expiryInterval
+    session.leftAt = undefined
+  }
+
+  #left(clientId: string, at: number, expiryInterval: number): void {
+    this.#seen(at)
+    const session = this.#session(clientId)
+    session.leftAt = at
+    session.expiryInterval = expiryInterval
+    // The order of the map is the order in which they left.
+    this.sessions.delete(clientId)
+    this.sessions.set(clientId, session)
+  }
+
+  #removed(clientId: string): void {
+    const session = this.sessions.get(clientId)
+    if (session === undefined) return
+    this.sessions.delete(clientId)
+    for (const entry of session.queue) this.#release(entry)
+    for (const entry of session.inflight.values()) if (!entry.isReleased) this.#release(entry)
+  }
+
+  #stored(record: MessageStored): void {
+    this.#seen(record.at)
+    if (record.message > this.lastMessage) this.lastMessage = record.message
+    this.#messages.set(record.message, { record, references: 0 })
+  }
+
+  #queued({ clientId, message, qos, retain, subscriptionIdentifiers }: MessageQueued): void {
+    if (!this.#hold(message)) return
+    this.#session(clientId).queue.push({ message, qos, retain, subscriptionIdentifiers })
+  }
+
+  #sent({ clientId, message, packetId, qos, retain, subscriptionIdentifiers }: MessageSent): void {
+    const session = this.#session(clientId)
+    const wasQueued = session.queue.take(message) !== undefined
+    if (!wasQueued && !this.#hold(message)) return
+    this.#acknowledged(clientId, packetId) // an identifier is given out again only when it was free
+    session.inflight.set(packetId, { message, qos, retain, subscriptionIdentifiers, isReleased: false })
+  }
+
+  #received(clientId: string, packetId: number): void {
+    const { inflight } = this.#session(clientId)
+    const entry = inflight.get(packetId)
+    if (entry === undefined) {
+      // A compacted journal begins here: the message is the receiver's, PUBREL is due.
+      inflight.set(packetId, { message: 0, qos: 2, retain: false, subscriptionIdentifiers: [], isReleased: true })
+    } else if (!entry.isReleased) {
+      entry.isReleased = true
+      this.#release(entry)
+    }
+  }
+
+  #acknowledged(clientId: string, packetId: number): void {
+    const inflight = this.sessions.get(clientId)?.inflight
+    const entry = inflight?.get(packetId)
+    if (entry === undefined) return
+    inflight!.delete(packetId)
+    if (!entry.isReleased) this.#release(entry)
+  }
+
+  #retain(topicName: string, message: number | undefined): void {
+    const previous = this.retained.get(topicName)
+    this.retained.delete(topicName)
+    if (message !== undefined && this.#hold(message)) this.retained.set(topicName, message)
+    if (previous !== undefined) this.#release({ message: previous })
+  }
+
+  /** One place more needs the message. False: no record has brought it, as after a damaged part of the journal. */
+  #hold(message: number): boolean {
+    const known = this.#messages.get(message)
+    if (known === undefined) return false
+    known.references++
+    return true
+  }
+
+  #release(entry: { readonly message: number } | undefined): void {
+    if (entry === undefined) return
+    const known = this.#messages.get(entry.message)
+    if (known !== undefined && --known.references === 0) this.#messages.delete(entry.message)
+  }
+}
