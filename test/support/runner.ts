@@ -19,6 +19,8 @@ interface Job {
   readonly args: readonly string[]
   readonly environment: Environment
   readonly read: (output: string, ending: Ending) => Report
+  /** How many times the usual deadline it may take. */
+  readonly patience?: number
 }
 
 interface Outcome extends Report {
@@ -55,7 +57,8 @@ function checks(): Job[] {
   const jobs: Job[] = []
   const native = join(ROOT, 'native', 'test', 'run.sh')
   if (existsSync(native)) {
-    jobs.push({ name: 'native', command: 'bash', args: [native], environment: {}, read: readCheck })
+    // It compiles first, which a busy machine may take minutes for.
+    jobs.push({ name: 'native', command: 'bash', args: [native], environment: {}, read: readCheck, patience: 4 })
   }
   const biome = join(ROOT, 'node_modules', '@biomejs', 'biome', 'bin', 'biome')
   const args = [biome, 'check', '--error-on-warnings', '--colors=off']
@@ -128,15 +131,16 @@ async function run(job: Job): Promise<Outcome> {
       output = (output + text).slice(-MOST_OUTPUT)
     })
   }
+  const deadline = DEADLINE * (job.patience ?? 1)
   let late = false
   const timer = setTimeout(() => {
     late = true
     killGroup(child)
-  }, DEADLINE)
+  }, deadline)
   const ending = await endOf(child)
   clearTimeout(timer)
   running.delete(child)
-  const report = job.read(output, late ? { ...ending, deadline: DEADLINE } : ending)
+  const report = job.read(output, late ? { ...ending, deadline } : ending)
   const leftover = killGroup(child) && !late ? 'it left processes running' : undefined
   const seconds = (performance.now() - started) / 1000
   if (leftover === undefined || report.problem !== undefined) return { ...report, job, output, seconds }
