@@ -1,6 +1,7 @@
 // The whole reactor over the fake kernel. An input is a list of steps of eight bytes each, and every eight bytes are a
 // step: peers that connect, talk (packets right and wrong, in pieces), stall, end and reset; commands right, stale and
 // wild, in a turn and outside. The mutator moves whole steps about, so that it works on the story and not on the bytes.
+// Half of the stories are told over plain TCP, the rest through the PROXY and WebSocket layers.
 // Checked: the promises of native/index.d.ts about records, and that nothing is left behind.
 #include <algorithm>
 #include <cstring>
@@ -40,8 +41,9 @@ struct Body {  // a packet of this turn's inbox
 class Story {
  public:
   explicit Story(Input& in) : kernel_(in.four()) {
-    const bool tiny = in.byte() & 1;
-    Options options{kSlots, tiny ? 64u : 4096u, 8, 4, 2, 2000, 6000, 4000, 1000, tiny ? 700u : 100'000u, 0, true};
+    const uint8_t shape = in.byte();
+    const bool tiny = shape & 1;
+    Options options{kSlots, tiny ? 64u : 4096u, 8, 4, 2, 2000, 6000, 4000, 1000, tiny ? 700u : 100'000u, 0, 4, true};
     inbox_.resize((tiny ? 64 : 256) * wire::kRecordWords);
     inbox_bytes_.resize(tiny ? 4096 : 12'000);
     outbox_.resize(256);
@@ -66,13 +68,13 @@ class Story {
     reactor_ = std::make_unique<Reactor>(options, memory, on_turn, this);
     CHECK(reactor_->open() == 0);
     ListenError error;
-    CHECK(reactor_->listen({"127.0.0.1", 0, 0, false, false}, &error) == 0);
+    CHECK(reactor_->listen(door(shape >> 1), &error) == 0);
   }
 
   void take(const Step& step) {
     switch (step.op % 16) {
       case 0:
-        if (kernel_.sockets.size() < 40) kernel_.sockets[kernel_.connect()].window = step.a;
+        if (kernel_.sockets.size() < 40) connect(step);
         break;
       case 1:
       case 2:
@@ -123,6 +125,20 @@ class Story {
   }
 
  private:
+  // What is spoken at the listener: half of the stories with plain TCP, the rest through stream layers.
+  ListenOptions door(uint8_t kind) {
+    ListenOptions options;
+    options.host = "127.0.0.1";
+    if (kind % 2 == 0) return options;
+    auto rules = std::make_shared<StreamRules>();
+    framed_ = kind % 4 == 1;
+    proxied_ = kind % 8 > 2;
+    rules->protocol = framed_ ? Protocol::WebSockets : kind % 8 == 7 ? Protocol::Any : Protocol::Mqtt;
+    rules->proxy = proxied_;
+    options.rules = rules;
+    return options;
+  }
+
   double total(wire::Total index) const { return totals_[static_cast<size_t>(index)]; }
 
   FakeSocket* peer(uint8_t who) {
@@ -131,6 +147,38 @@ class Story {
     std::advance(at, who % kernel_.sockets.size());
     FakeSocket& socket = at->second;
     return socket.fin || socket.reset || socket.sent.size() > 400'000 ? nullptr : &socket;
+  }
+
+  // Mostly with what the listener's layers want to hear first.
+  void connect(const Step& step) {
+    FakeSocket& socket = kernel_.sockets[kernel_.connect()];
+    socket.window = step.a;
+    if (step.b % 8 == 7) return;
+    static const char header[] = "PROXY TCP4 10.1.2.3 10.1.2.4 1234 1883\r\n";
+    static const char upgrade[] =
+        "GET /mqtt HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    if (proxied_) socket.sent.insert(socket.sent.end(), header, header + sizeof header - 1);
+    if (framed_) socket.sent.insert(socket.sent.end(), upgrade, upgrade + sizeof upgrade - 1);
+  }
+
+  // As binary frames of WebSocket, masked with zeroes, where that is spoken; sometimes cut in two.
+  void deliver(FakeSocket& socket, const std::vector<uint8_t>& bytes, bool cut) {
+    auto& sent = socket.sent;
+    if (!framed_) {
+      sent.insert(sent.end(), bytes.begin(), bytes.end());
+      return;
+    }
+    const size_t middle = cut ? bytes.size() / 2 : bytes.size();
+    for (auto [from, to] : {std::pair{size_t{0}, middle}, std::pair{middle, bytes.size()}}) {
+      const size_t size = to - from;
+      if (size == 0 && from > 0) break;
+      sent.push_back(static_cast<uint8_t>((from == 0 ? 0x02 : 0x00) | (to == bytes.size() ? 0x80 : 0)));
+      sent.push_back(static_cast<uint8_t>(0x80 | (size < 126 ? size : 126)));
+      if (size >= 126) sent.insert(sent.end(), {static_cast<uint8_t>(size >> 8), static_cast<uint8_t>(size)});
+      sent.insert(sent.end(), 4, 0);
+      sent.insert(sent.end(), bytes.begin() + static_cast<long>(from), bytes.begin() + static_cast<long>(to));
+    }
   }
 
   // A packet as clients send it: mostly PUBLISH, of sizes around every limit, sometimes with a lie in its lengths.
@@ -149,14 +197,14 @@ class Story {
       if (has_packet_id(first)) body.insert(body.end(), {0, 1});
     }
     body.insert(body.end(), step.a % 16 == 0 ? step.a % 6000 : step.a % 100, static_cast<uint8_t>(step.b));
-    auto& sent = socket->sent;
-    sent.push_back(first);
+    std::vector<uint8_t> sent{first};
     size_t rest = body.size();
     do {
       sent.push_back(static_cast<uint8_t>((rest & 0x7F) | (rest > 0x7F ? 0x80 : 0)));
       rest >>= 7;
     } while (rest);
     sent.insert(sent.end(), body.begin(), body.end());
+    deliver(*socket, sent, step.a % 5 == 4);
   }
 
   void say_raw(const Step& step) {
@@ -318,6 +366,13 @@ class Story {
         CHECK(!connection.stopped && !connection.ended);
         connection.stopped = true;
         break;
+      case Kind::Learned:
+        in_inbox(w[4], w[5]);
+        break;
+      case Kind::StreamFailed:
+        in_inbox(w[4], w[5]);
+        connection.stopped = true;
+        break;
       case Kind::Drained:
       case Kind::Overflowed:
         break;
@@ -353,6 +408,7 @@ class Story {
   }
 
   FakeKernel kernel_;
+  bool framed_ = false, proxied_ = false;
   std::map<int32_t, Named> open_;
   std::map<int32_t, std::vector<uint8_t>> topics_;
   std::vector<int32_t> native_;  // handles native code chose, some of them released since
