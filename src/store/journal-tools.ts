@@ -104,7 +104,7 @@ export async function importStore(
 export async function compactStore(
   directory: string,
   tell: (event: StoreEvent) => void,
-): Promise<CompactionResult | undefined> {
+): Promise<Omit<CompactionResult, 'pieces'> | undefined> {
   const lock = await DirectoryLock.take(directory)
   try {
     const metrics = newMetrics()
@@ -114,7 +114,7 @@ export async function compactStore(
     if (sources.length === 0) return undefined
     const [first] = sources
     if (sources.length === 1 && first?.kind === 'checkpoint' && first.cut !== true)
-      return { checkpoint: first, records: metrics.recordsRecovered }
+      return { checkpoint: first, records: metrics.recordsRecovered } // compacted already
     const result = compact({ directory, sources })
     for (const { path } of sources) if (path !== result.checkpoint.path) await rm(path, { force: true })
     await syncDirectory(directory)

@@ -20,6 +20,8 @@ export interface CompactorOptions {
   readonly leastBytes: number
   readonly metrics: StoreMetrics
   tell(event: StoreEvent): void
+  /** The checkpoint stands for the first `count` files; they are deleted after this. */
+  replaced(count: number, result: CompactionResult): void
 }
 
 export class Compactor {
@@ -85,8 +87,10 @@ export class Compactor {
     const { metrics, tell, directory } = this.#options
     const before = sources.reduce((sum, { end }) => sum + end, 0)
     try {
-      const { checkpoint, records } = await this.#inThread({ directory, sources })
+      const result = await this.#inThread({ directory, sources })
+      const { checkpoint, records } = result
       this.#sources = [checkpoint, ...this.#sources.slice(sources.length)]
+      this.#options.replaced(sources.length, result)
       for (const { path } of sources) if (path !== checkpoint.path) await rm(path, { force: true })
       await syncDirectory(directory)
       metrics.compactions++
