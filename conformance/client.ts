@@ -313,14 +313,24 @@ export class Client {
     this.send(wire.pubcomp(id))
   }
 
-  /** Everything up to the PUBLISH whose payload is `marker`, acknowledging as it goes; the marker itself is left out. */
-  async messagesUntil(marker: string, why: string): Promise<Packet[]> {
+  /**
+   * The messages up to the one whose payload is `marker`, acknowledged, without the marker. Only messages of one topic
+   * have an order, so if fewer than `atLeast` came, those that are missing may still come behind it.
+   */
+  async messagesUntil(marker: string, why: string, atLeast = 0): Promise<Packet[]> {
     const messages: Packet[] = []
     for (;;) {
       const message = await this.receive(`${why} (up to the marker ${JSON.stringify(marker)})`)
-      if (message.payload?.toString() === marker) return messages
+      if (message.payload?.toString() === marker) break
       messages.push(message)
     }
+    while (messages.length < atLeast) {
+      const late = await this.takeIfAny('publish')
+      if (late === undefined) break
+      await this.acknowledge(late)
+      messages.push(late)
+    }
+    return messages
   }
 
   /** DISCONNECT, then waits a moment for the server to close. */

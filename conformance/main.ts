@@ -38,6 +38,7 @@ URL is mqtt://host[:1883], mqtts://host[:8883], ws://host/path or wss://host/pat
   --output FILE            write the report there instead of to standard output
   --parallel N             cases at a time (8)
   --timeout MS             patience for one answer (3000)
+  --strict                 remarks (a SHOULD not followed) count as failures
   --traces                 show what was sent and received for each failure
   --list                   print the catalogue of statements with their cases, and stop
   --help
@@ -59,6 +60,7 @@ interface Arguments {
   parallel: number
   patience: number
   traces: boolean
+  strict: boolean
 }
 
 const OPTIONS = {
@@ -78,6 +80,7 @@ const OPTIONS = {
   parallel: { type: 'string', default: '8' },
   timeout: { type: 'string', default: '3000' },
   traces: { type: 'boolean', default: false },
+  strict: { type: 'boolean', default: false },
   list: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false },
 } as const
@@ -137,6 +140,7 @@ function read(parsed: ReturnType<typeof parse>): Arguments {
     parallel: whole(values.parallel, '--parallel', 1, 100),
     patience: whole(values.timeout, '--timeout', 100, 60_000),
     traces: values.traces,
+    strict: values.strict,
   }
 }
 
@@ -192,10 +196,17 @@ async function judge(args: Arguments): Promise<RunResult> {
       runId,
       onVerdict: progress(version),
     })
-    result.verdicts.push(...verdicts)
+    result.verdicts.push(...(args.strict ? verdicts.map(strictly) : verdicts))
   }
   result.duration = Math.round(performance.now() - begin)
   return result
+}
+
+/** Where a broker promises more than it must: a remark is a failure. */
+function strictly(verdict: Verdict): Verdict {
+  if (verdict.outcome !== 'pass' || verdict.remarks.length === 0) return verdict
+  const got = verdict.remarks.join('; ')
+  return { ...verdict, outcome: 'fail', reason: got, expected: 'no remarks (--strict)', got }
 }
 
 function render(result: RunResult, args: Arguments): string {
@@ -222,6 +233,7 @@ function render(result: RunResult, args: Arguments): string {
  * did, 2 for wrong arguments, no connection or no version both sides speak.
  */
 export async function main(argv: string[]): Promise<number> {
+  process.stdout.on('error', endOfReader)
   try {
     const parsed = parse(argv)
     if (parsed.values.help) {
@@ -248,6 +260,12 @@ export async function main(argv: string[]): Promise<number> {
     else process.stderr.write(`cannot judge the broker: ${(error as Error).message}\n`)
     return 2
   }
+}
+
+/** `--list | head`: the reader has seen enough, which is no failure. */
+function endOfReader(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.exit(0)
+  throw error
 }
 
 if (import.meta.filename === process.argv[1]) process.exitCode = await main(process.argv.slice(2))

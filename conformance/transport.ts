@@ -47,6 +47,8 @@ export function openSocket(target: Target): Promise<net.Socket> {
       ? tls.connect({ host, port, ...(net.isIP(host) === 0 ? { servername: host } : {}), ...target.tls })
       : net.connect({ host, port })
     socket.setNoDelay(true)
+    // Between two owners an error must find somebody; the close that follows tells the next one.
+    socket.on('error', () => undefined)
     const timer = setTimeout(
       () => socket.destroy(new Error(`no connection to ${host}:${port} in time`)),
       CONNECT_TIMEOUT,

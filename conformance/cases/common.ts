@@ -11,10 +11,11 @@ export interface Pair {
   subscriber: Client
   publisher: Client
   /**
-   * All messages that reach the subscriber before a marker published now does. The marker has the QoS of the
-   * subscription, so that it does not overtake what it is to prove absent.
+   * All messages that reach the subscriber before a marker published now does, and later ones as long as there are
+   * fewer than `atLeast`. The marker has the QoS of the subscription, so that it does not overtake what it is to prove
+   * absent.
    */
-  settled(why: string): Promise<Packet[]>
+  settled(why: string, atLeast?: number): Promise<Packet[]>
 }
 
 export interface PairOptions {
@@ -47,14 +48,23 @@ export async function marker(
   subscriber: Client,
   publisher: Client,
   qos: 0 | 1 | 2,
-): Promise<(why: string) => Promise<Packet[]>> {
+): Promise<Pair['settled']> {
   const topic = t.topic('marker')
   await subscriber.subscribe(topic, qos)
-  return async (why) => {
+  return async (why, atLeast = 0) => {
     const payload = `marker ${++markers}`
     await publisher.publish({ topic, payload, qos })
-    return subscriber.messagesUntil(payload, why)
+    return subscriber.messagesUntil(payload, why, atLeast)
   }
+}
+
+/** Publishes a retained message and waits for a sign that the server has it: PUBACK, where QoS 1 is to be had. */
+export async function retain(t: Context, publisher: Client, options: wire.PublishOptions): Promise<void> {
+  const best = t.features.maximumQoS >= 1 ? 1 : 0
+  const qos = options.qos ?? best
+  await publisher.publish({ ...options, qos, retain: true })
+  if (qos === 0) await publisher.publish({ topic: t.topic('behind the retained one'), payload: 'x', qos: best })
+  await publisher.flush()
 }
 
 /** The text of a payload. */

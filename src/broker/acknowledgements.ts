@@ -35,17 +35,20 @@ export class Acknowledgements {
 
   /** Everything up to this ticket is safe. Returns whether nothing is held any more. */
   release(ticket: number): boolean {
-    let done = 0
-    while (done < this.#held.length && this.#held[done]!.ticket <= ticket) {
-      const { type, packetId, reasonCode, action } = this.#held[done++]!
+    while (this.#held.length > 0 && this.#held[0]!.ticket <= ticket) {
+      const { type, packetId, reasonCode, action } = this.#held.shift()!
       if (type === PacketType.Puback) this.unansweredPublishes--
       if (action !== undefined) action()
       else this.#client.writeAcknowledgement(type, packetId, reasonCode)
     }
-    this.#held = this.#held.slice(done)
     if (this.#held.length > 0) return false
     this.#client.context.journal.forget(this.#client)
     return true
+  }
+
+  /** Whether anything here waits for this ticket. */
+  waitsFor(ticket: number): boolean {
+    return this.#held.length > 0 && this.#held[0]!.ticket <= ticket
   }
 
   /** What need not wait itself goes with what it stands behind. */

@@ -14,6 +14,7 @@ import type { Logger } from '../telemetry/log.ts'
 import { ThrottledLog } from '../telemetry/throttled-log.ts'
 import type { Clock } from '../timers/clock.ts'
 import { TimerLoop } from '../timers/timer-loop.ts'
+import { askHook } from './ask-hook.ts'
 import { Client } from './client.ts'
 import type { BrokerContext, Wire } from './context.ts'
 import type { Deadline } from './deadlines.ts'
@@ -65,7 +66,7 @@ const SWEEP_INTERVAL = 1000
 export class Broker implements ReactorReceiver {
   readonly settings: BrokerSettings
   readonly counters: Counters
-  readonly events = new BrokerEvents()
+  readonly events = new BrokerEvents((error) => this.handleBug(error))
   readonly #parts: BrokerParts
   readonly #throttled: ThrottledLog
   readonly #timers: TimerLoop<Deadline>
@@ -287,7 +288,8 @@ export class Broker implements ReactorReceiver {
     if (will.topic.startsWith('$SYS/')) return false
     if (authorizePublish === undefined) return true
     const { topic, qos, retain, payload, client } = will
-    return authorizePublish({ client, topic, qos, retain, payload: () => Buffer.from(payload) })
+    const question = { client, topic, qos, retain, payload: () => Buffer.from(payload) }
+    return askHook(this.#context, client.clientId, () => authorizePublish(question))
   }
 
   #publishWillIf(verdict: Verdict, clientId: string, will: Will): void {
@@ -307,9 +309,9 @@ export class Broker implements ReactorReceiver {
   }
 
   #tap(publication: Publication, clientId: string | undefined): void {
-    if (this.events.listenerCount('published') === 0) return
+    if (!this.events.hasPublishedListener) return
     const { topic, qos, retain } = publication
-    this.events.emit('published', { topic: topic.name, payload: publication.keep().payload(), qos, retain, clientId })
+    this.events.tell('published', { topic: topic.name, payload: publication.keep().payload(), qos, retain, clientId })
   }
 
   #retry(now: number): void {

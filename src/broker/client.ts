@@ -83,6 +83,8 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
   /** When reading went on after it had been paused for our own sake: keep alive counts from there. */
   #resumedAt = 0
   #endedByPeer = false
+  /** The frame in which the packet being handled arrived, until somebody takes it over; 0 if there is none. */
+  #frame = 0
 
   constructor(context: BrokerContext, connection: Connection) {
     this.context = context
@@ -127,6 +129,7 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
 
   handleEnded(): void {
     this.#endedByPeer = true
+    this.context.journal.begin()
     // What it sent before the FIN is handled first, also when that has to wait.
     if (this.#parking !== undefined) return
     this.#afterEnded()
@@ -148,12 +151,14 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
 
   handleOversized(first: number, announced: number): void {
     this.context.counters.oversizedPackets++
+    this.context.journal.begin()
     const reason = `${packetName(first >>> 4)} of ${announced} bytes is over the limit`
     this.#warn('oversized', reason)
     this.end({ reason, reasonCode: ReasonCode.PacketTooLarge })
   }
 
   handleMalformedLength(first: number): void {
+    this.context.journal.begin()
     this.fail(
       new MqttError(
         ReasonCode.MalformedPacket,
@@ -266,7 +271,22 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
   }
 
   handleStored(ticket: number): void {
-    if (this.#held?.release(ticket) === true) this.#held = undefined
+    try {
+      if (this.#held?.release(ticket) === true) this.#held = undefined
+    } catch (error) {
+      this.fail(error)
+      this.handleStored(ticket) // what stood behind it, the end of the connection included
+    }
+  }
+
+  /** An answer can never be given, so none behind it can either: the client has to ask again, on a new connection. */
+  handleNotStored(ticket: number): void {
+    if (this.#held?.waitsFor(ticket) !== true) return
+    this.#held = undefined
+    this.context.journal.forget(this)
+    this.#leave({ reason: 'the store failed' })
+    this.#state = 'ending'
+    this.connection.close()
   }
 
   writeAcknowledgement(type: number, packetId: number, reasonCode: number): void {
@@ -336,8 +356,22 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     })
   }
 
-  /** Sends bytes now; only for what answers nothing that waits for the store. */
+  /** The frame in which the packet being handled arrived is the caller's from now on; else it is given back. */
+  takeFrame(): number {
+    const frame = this.#frame
+    this.#frame = 0
+    return frame
+  }
+
+  /**
+   * Sends bytes now; only for what answers nothing that waits for the store. No bytes: the answer is larger than the client
+   * takes, and one that waits for it in vain is ended instead [MQTT-3.1.2-24].
+   */
   send(bytes: Uint8Array): void {
+    if (bytes.length === 0) {
+      this.end({ reason: 'an answer is larger than its Maximum Packet Size', reasonCode: ReasonCode.PacketTooLarge })
+      return
+    }
     this.context.counters.messagesSent++
     this.connection.send(bytes)
   }
@@ -362,7 +396,7 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     if (will !== undefined && ending.discardWill === true) context.wills.discard(this.clientId)
     else if (will !== undefined) context.wills.connectionLost(this.clientId, will, session.expiryInterval)
     context.sessions.left(session)
-    context.events.emit('clientDisconnected', this.identity, ending.reason)
+    context.events.tell('clientDisconnected', this.identity, ending.reason)
   }
 
   #afterEnded(): void {
@@ -393,15 +427,18 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     this.context.journal.begin()
     try {
       const { first, topicId, bytes, offset, length, inInbox, kept } = packet
+      this.#frame = kept
       const waiting = dispatch(this, first, topicId, bytes, offset, length, inInbox, kept)
       if (waiting !== undefined) this.#park(waiting)
     } catch (error) {
       this.fail(error)
     }
+    if (this.#frame !== 0) this.context.kept.release(this.takeFrame())
   }
 
   #keptPacket(first: number, length: number, kept: number): PacketBytes {
-    const isPublish = first >>> 4 === PacketType.Publish
+    // Only the handler of PUBLISH takes the frame over, and it is asked only while connected.
+    const isPublish = first >>> 4 === PacketType.Publish && this.#state === 'connected'
     const bytes = new Uint8Array(isPublish ? Math.min(length, KEPT_HEAD) : length)
     this.context.kept.read(kept, 0, bytes)
     if (!isPublish) this.context.kept.release(kept)

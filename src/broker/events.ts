@@ -23,4 +23,35 @@ export interface BrokerEventMap {
   sessionExpired: [clientId: string]
 }
 
-export class BrokerEvents extends EventEmitter<BrokerEventMap> {}
+export class BrokerEvents extends EventEmitter<BrokerEventMap> {
+  /** Whether anybody listens to `published`: asked for every PUBLISH, so it is kept, not counted. */
+  hasPublishedListener = false
+
+  readonly #failed: (error: unknown) => void
+
+  /** `failed` is told what a listener throws: its mistake is the program's, not the client's it was told about. */
+  constructor(failed: (error: unknown) => void) {
+    super()
+    this.#failed = failed
+    const update = (): void => {
+      this.hasPublishedListener = this.listenerCount('published') > 0
+    }
+    // 'newListener' is told before the listener is there.
+    this.on(
+      'newListener' as never,
+      ((event: string) => {
+        if (event === 'published') this.hasPublishedListener = true
+      }) as never,
+    )
+    this.on('removeListener' as never, update as never)
+  }
+
+  /** Tells the listeners. Never throws. */
+  tell<E extends keyof BrokerEventMap>(event: E, ...args: BrokerEventMap[E]): void {
+    try {
+      ;(this as EventEmitter).emit(event, ...args)
+    } catch (error) {
+      this.#failed(error)
+    }
+  }
+}

@@ -9,9 +9,10 @@ import type { Session } from './session.ts'
 import type { SubscriptionOptions } from './subscription.ts'
 import type { Will } from './wills.ts'
 
-/** Told when a ticket is safe. */
+/** Told when a ticket is safe, or that it never will be. */
 export interface JournalWaiter {
   handleStored(ticket: number): void
+  handleNotStored(ticket: number): void
 }
 
 export class Journal {
@@ -25,6 +26,7 @@ export class Journal {
   #appendedAtBegin = 0
   #ticket = 1
   #committing: Promise<void> | undefined
+  #commitDue = false
   #waiters = new Set<JournalWaiter>()
   #nextMessage = 1
 
@@ -40,7 +42,7 @@ export class Journal {
     this.#appendedAtBegin = this.#appended
   }
 
-  /** Whether anything was collected since `begin`. */
+  /** Whether anything was collected since `begin`, in this call into JavaScript. */
   get mustWait(): boolean {
     return this.#appended !== this.#appendedAtBegin
   }
@@ -72,6 +74,8 @@ export class Journal {
         // What was not stored is never acknowledged: the clients see no answer, the operator sees why.
         this.#committing = undefined
         this.#failed(error)
+        for (const waiter of [...this.#waiters]) waiter.handleNotStored(ticket)
+        this.#commit()
       },
     )
   }
@@ -85,6 +89,7 @@ export class Journal {
   sessionOpened(session: Session): void {
     if (this.isVolatile) return
     const { clientId, version, expiryInterval } = session
+    session.isRecorded = true
     this.#append({ type: 'session-opened', clientId, protocolVersion: version, expiryInterval })
   }
 
@@ -213,9 +218,15 @@ export class Journal {
 
   #append(record: JournalRecord): void {
     this.#appended++
-    // A microtask runs when the turn's one call, or the timer or promise that brought us here, is over: the batch is
-    // everything that call did.
-    if (this.#batch.length === 0) queueMicrotask(() => this.#commit())
     this.#batch.push(record)
+    if (this.#commitDue) return
+    this.#commitDue = true
+    // A microtask runs when the turn's one call, or the timer or promise that brought us here, is over: the batch is
+    // everything that call did, and whoever comes next (a deadline, a hook's answer) has collected nothing yet.
+    queueMicrotask(() => {
+      this.#commitDue = false
+      this.begin()
+      this.#commit()
+    })
   }
 }

@@ -18,6 +18,8 @@ export class Message {
   /** When it expires, in ms of the broker's clock; Infinity = never [MQTT-3.3.2-5]. */
   readonly expiresAt: number
   readonly handle: number
+  /** Where the payload begins in its frame. */
+  readonly #payloadOffset: number
   /** The journal's number for it; 0 while it is not stored. */
   storedAs = 0
   readonly #kept: KeptFrames
@@ -33,6 +35,7 @@ export class Message {
     this.payloadLength = content.payloadLength
     this.properties = content.properties
     this.expiresAt = content.expiresAt
+    this.#payloadOffset = content.payloadOffset ?? content.size - content.payloadLength
   }
 
   /** One more place needs it. */
@@ -49,7 +52,7 @@ export class Message {
   /** A copy of the payload. */
   payload(): Buffer {
     const bytes = Buffer.allocUnsafe(this.payloadLength)
-    this.#kept.read(this.handle, this.size - this.payloadLength, bytes)
+    this.#kept.read(this.handle, this.#payloadOffset, bytes)
     return bytes
   }
 }
@@ -62,6 +65,8 @@ export interface MessageContent {
   payloadLength: number
   properties: Uint8Array
   expiresAt: number
+  /** If it does not stand right behind the topic: in a frame that arrived kept, with all its packet had in between. */
+  payloadOffset?: number
 }
 
 /** A message on its way to one session: what its subscription made of it. */

@@ -5,7 +5,7 @@ import type { QoS } from '../mqtt/qos.ts'
 import { variableByteIntegerSize, writeVariableByteInteger } from '../mqtt/variable-byte-integer.ts'
 import type { Connection } from '../net/connection.ts'
 import type { KeptFrames } from '../net/kept-frames.ts'
-import type { AliasUse, Outbox } from '../net/outbox.ts'
+import type { AliasUse, Destination, Outbox } from '../net/outbox.ts'
 import { fitsOutbox, frameWithProperties } from './large-properties.ts'
 import { Message } from './message.ts'
 import type { Session } from './session.ts'
@@ -76,6 +76,7 @@ export class Publication {
     this.payloadLength = message.payloadLength
     this.topicLength = message.size - message.payloadLength - 2
     this.inInbox = false
+    this.tail5 = 0
     this.message = message
     this.#middle5 = undefined
   }
@@ -114,7 +115,7 @@ export class Publication {
 
   /** Writes it to one connection. `first` is the whole first byte; `packetId` 0 for QoS 0. */
   writeTo(
-    connection: Connection,
+    connection: Destination,
     version: number,
     first: number,
     packetId: number,
@@ -142,13 +143,11 @@ export class Publication {
     this.#write(connection, first, packetId, middle, knows ? 'stands for the topic' : 'sets')
   }
 
-  /** Bytes of the whole packet for a version 5 receiver. */
-  packetSize5(subscriptionIds: readonly number[] | undefined): number {
-    const middle =
-      this.tail5 !== 0 && subscriptionIds === undefined
-        ? this.payloadOffset - this.tail5
-        : this.middle(subscriptionIds).length
-    const remaining = 2 + this.topicLength + (this.qos === 0 ? 0 : 2) + middle + this.payloadLength
+  /** Bytes of the whole packet as a version 5 receiver gets it with `qos`, and `more` bytes in its variable header. */
+  packetSize5(qos: QoS, subscriptionIds: readonly number[] | undefined, more = 0): number {
+    const passes = this.tail5 !== 0 && this.inInbox && subscriptionIds === undefined
+    const middle = passes ? this.payloadOffset - this.tail5 : this.middle(subscriptionIds).length
+    const remaining = 2 + this.topicLength + (qos === 0 ? 0 : 2) + middle + this.payloadLength + more
     return 1 + variableByteIntegerSize(remaining) + remaining
   }
 
@@ -194,7 +193,7 @@ export class Publication {
     return this.inInbox && this.properties.length < this.#outbox.bytes.length - 16
   }
 
-  #write(connection: Connection, first: number, packetId: number, middle: Uint8Array, alias: AliasUse): void {
+  #write(connection: Destination, first: number, packetId: number, middle: Uint8Array, alias: AliasUse): void {
     if (!fitsOutbox(this.#outbox, middle)) {
       const handle = frameWithProperties(this.#kept, this.keep(), middle)
       this.#outbox.forwardKept(connection, first, packetId, handle, NO_BYTES, alias)

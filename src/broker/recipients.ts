@@ -62,6 +62,12 @@ export class Recipients {
 
   /** Its session has a connection from now on. */
   online(subscription: Subscription): void {
+    const { session } = subscription
+    const connection = session.connection!
+    subscription.slot = connection.slot
+    subscription.generation = connection.generation
+    subscription.version = session.version
+    subscription.isDirect = subscription.isPlain && session.topicAliasMaximum === 0
     if (subscription.isPlain) {
       const group = subscription.session.version === 5 ? this.#group5 : this.#group3
       if (group !== undefined) {
@@ -78,6 +84,7 @@ export class Recipients {
 
   /** Its session's connection is gone, or it leaves. */
   offline(subscription: Subscription): void {
+    subscription.isDirect = false
     if (subscription.place === 'group') {
       const is5 = subscription.session.version === 5
       const group = (is5 ? this.#group5 : this.#group3)!
@@ -101,7 +108,7 @@ export class Recipients {
   /** Writes a QoS 0 publication to everyone online, and has absent members queue it if they are to. */
   deliverQos0(publication: Publication, alsoAbsent: boolean): void {
     const singles = this.#singles
-    for (let i = 0; i < singles.length; i++) singles[i]!.session.deliver(publication, singles[i]!)
+    for (let i = 0; i < singles.length; i++) singles[i]!.deliver(publication)
     if (this.#group3 !== undefined) publication.writeToGroup(this.#group3.id, 3, -1)
     if (this.#group5 !== undefined) publication.writeToGroup(this.#group5.id, 5, -1)
     if (!alsoAbsent || this.members.length === singles.length + this.#grouped) return

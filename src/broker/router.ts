@@ -118,7 +118,7 @@ export class Router {
   publish(publication: Publication): boolean {
     const { topic } = publication
     if (topic.singleAt === this.#memberships) {
-      topic.single!.session.deliver(publication, topic.single!)
+      topic.single!.deliver(publication)
       return true
     }
     const route = this.#route(topic)
@@ -170,10 +170,15 @@ export class Router {
   }
 
   #route(topic: Topic): Route {
+    const known = topic.route
+    return known !== undefined && known.checkedAt === this.trie.changes ? known : this.#freshRoute(topic)
+  }
+
+  /** Apart from the above, because its closure would make V8 allocate a context for every message. */
+  #freshRoute(topic: Topic): Route {
     const { trie } = this
     const known = topic.route
     if (known !== undefined) {
-      if (known.checkedAt === trie.changes) return known
       let affected = false
       const complete = trie.changedSince(known.checkedAt, (filter) => {
         affected ||= matches(filter, topic.name)

@@ -104,13 +104,13 @@ export class SessionRegistry {
     this.#sessions.delete(session.clientId)
     this.#context.counters.sessions = this.#sessions.size
     session.end()
-    if (session.isPersistent) this.#context.journal.sessionRemoved(session.clientId)
+    if (session.isRecorded) this.#context.journal.sessionRemoved(session.clientId)
     this.#context.wills.publishDelayed(session.clientId)
   }
 
   expire(session: Session): void {
     this.#context.counters.sessionsExpired++
-    this.#context.events.emit('sessionExpired', session.clientId)
+    this.#context.events.tell('sessionExpired', session.clientId)
     this.remove(session)
   }
 

@@ -18,6 +18,8 @@ import { Subscription, type SubscriptionOptions, type Target } from './subscript
 const PUBREL = 0x62
 /** A PUBREC that ends the exchange. */
 const REFUSED = 0x80
+/** A Topic Alias property, and one byte for a Property Length it makes longer. */
+const ALIAS_BYTES = 4
 /** No Maximum Packet Size. */
 const UNLIMITED = 0xffffffff
 /** Steps of a retained walk that may find nothing before others have their turn. */
@@ -44,6 +46,8 @@ export class Session {
   readonly #context: BrokerContext
   /** Seconds it outlives its connection; 0 = not at all, Infinity = for ever. */
   expiryInterval = 0
+  /** The store knows it: it has to hear of its end, too. */
+  isRecorded = false
   readonly clientId: string
   /** Its client, while connected. */
   owner: SessionOwner | undefined
@@ -95,7 +99,10 @@ export class Session {
       return
     }
     if (connection !== undefined && this.#maySend(connection)) {
-      if (this.#isTooLarge(publication, target.subscriptionIds)) return
+      if (!this.takes(publication, qos, target.subscriptionIds)) {
+        this.#countTooLarge()
+        return
+      }
       const packetId = this.#take(publication, qos, retain, target)
       const first = 0x30 | (qos << 1) | (retain ? 1 : 0)
       this.#send(connection, publication, first, packetId, target.subscriptionIds)
@@ -162,9 +169,10 @@ export class Session {
     })
   }
 
-  /** Gives back what has expired in the queue. */
+  /** Gives back what has expired in its queue and in those of its groups. */
   dropExpired(now: number): void {
     const { queue } = this
+    if (this.#context.router.sharedSubscriptionCount > 0) for (const group of this.#groups()) group.dropExpired(now)
     if (queue === undefined) return
     queue.remove((delivery) => {
       if (delivery.message.expiresAt > now) return false
@@ -275,9 +283,12 @@ export class Session {
 
   /** Hands over a message that waited in a shared group, which gives its reference away. */
   deliverShared(message: Message, member: SharedSubscription): void {
-    const qos = Math.min(member.qos, message.qos) as QoS
-    const retain = member.retainAsPublished && message.retain
-    this.#sendDelivery(this.connection!, new Delivery(message, qos, retain, member.subscriptionIds, member.group))
+    this.#sendDelivery(this.connection!, sharedDelivery(message, member))
+  }
+
+  /** Whether a message that waits in a shared group is within its Maximum Packet Size. */
+  takesShared(message: Message, member: SharedSubscription): boolean {
+    return this.maximumPacketSize === UNLIMITED || this.#isWithinLimit(sharedDelivery(message, member))
   }
 
   /** Whether its output is full. */
@@ -328,31 +339,43 @@ export class Session {
     packetId: number,
     ids: readonly number[] | undefined,
   ): void {
-    if (this.topicAliasMaximum === 0 || !publication.topic.isFrequent) {
+    const alias = this.topicAliasMaximum === 0 ? 0 : this.#aliasFor(publication, first, ids)
+    if (alias === 0) {
       publication.writeTo(connection, this.version, first, packetId, ids)
       return
     }
     const { name } = publication.topic
-    const known = this.#aliases?.get(name)
-    if (known !== undefined) {
-      publication.writeAliased(connection, first, packetId, ids, known, true)
-    } else if ((this.#aliases?.size ?? 0) >= this.topicAliasMaximum || this.#isTooLarge(publication, ids)) {
-      publication.writeTo(connection, this.version, first, packetId, ids)
-    } else {
+    const knows = this.#aliases?.has(name) === true
+    if (!knows) {
       this.#aliases ??= new Map()
-      this.#aliases.set(name, this.#aliases.size + 1)
-      publication.writeAliased(connection, first, packetId, ids, this.#aliases.size, false)
+      this.#aliases.set(name, alias)
     }
+    publication.writeAliased(connection, first, packetId, ids, alias, knows)
+  }
+
+  /** The Topic Alias the publication is sent with: the one the client knows, or a new one; 0 for none. */
+  #aliasFor(publication: Publication, first: number, ids: readonly number[] | undefined): number {
+    const { name, isFrequent } = publication.topic
+    if (!isFrequent) return 0
+    const known = this.#aliases?.get(name)
+    const used = this.#aliases?.size ?? 0
+    if (known === undefined && used >= this.topicAliasMaximum) return 0
+    // An alias costs its three bytes and perhaps one of Property Length: what fits without it must arrive, and a packet
+    // that sets one must not be left out, or the client would never learn of it.
+    const more = known === undefined ? ALIAS_BYTES : ALIAS_BYTES - publication.topicLength
+    if (!this.takes(publication, ((first >> 1) & 3) as QoS, ids, more)) return 0
+    return known ?? used + 1
+  }
+
+  /** Whether the publication, as it would be sent with `qos`, is within its Maximum Packet Size [MQTT-3.1.2-24]. */
+  takes(publication: Publication, qos: QoS, ids: readonly number[] | undefined, more = 0): boolean {
+    return this.maximumPacketSize === UNLIMITED || publication.packetSize5(qos, ids, more) <= this.maximumPacketSize
   }
 
   /** Over its Maximum Packet Size: dropped as if it had been sent [MQTT-3.1.2-25]. */
-  #isTooLarge(publication: Publication, ids: readonly number[] | undefined): boolean {
-    if (this.maximumPacketSize === UNLIMITED) return false
-    const aliased = this.topicAliasMaximum > 0 ? 3 : 0
-    if (publication.packetSize5(ids) + aliased <= this.maximumPacketSize) return false
+  #countTooLarge(): void {
     this.#context.counters.droppedTooLarge++
     this.#context.dropped(this.clientId, 'larger than its Maximum Packet Size')
-    return true
   }
 
   #eachSubscription(visit: (subscription: Subscription) => void): void {
@@ -529,11 +552,14 @@ export class Session {
   }
 
   #fits(delivery: Delivery): boolean {
-    if (this.maximumPacketSize === UNLIMITED) return true
-    if (packetSize(delivery, this.#middle(delivery)) <= this.maximumPacketSize) return true
-    this.#context.counters.droppedTooLarge++
-    this.#context.dropped(this.clientId, 'larger than its Maximum Packet Size')
+    if (this.#isWithinLimit(delivery)) return true
+    this.#countTooLarge()
     return false
+  }
+
+  #isWithinLimit(delivery: Delivery): boolean {
+    if (this.maximumPacketSize === UNLIMITED) return true
+    return packetSize(delivery, this.#middle(delivery)) <= this.maximumPacketSize
   }
 
   #middle(delivery: Delivery): Uint8Array {
@@ -560,6 +586,11 @@ export class Session {
   #sendPubrel(connection: Connection, packetId: number): void {
     this.#context.outbox.sendShort(connection, PUBREL | 0x0200 | ((packetId >> 8) << 16) | ((packetId & 255) << 24), 4)
   }
+}
+
+function sharedDelivery(message: Message, member: SharedSubscription): Delivery {
+  const qos = Math.min(member.qos, message.qos) as QoS
+  return new Delivery(message, qos, member.retainAsPublished && message.retain, member.subscriptionIds, member.group)
 }
 
 function packetSize(delivery: Delivery, middle: Uint8Array): number {

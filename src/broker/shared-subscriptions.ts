@@ -4,7 +4,7 @@
 import type { QoS } from '../mqtt/qos.ts'
 import { MessageQueue } from '../qos/message-queue.ts'
 import type { BrokerContext } from './context.ts'
-import type { Message } from './message.ts'
+import { Message } from './message.ts'
 import type { Publication } from './publication.ts'
 import type { Recipients } from './recipients.ts'
 import type { Session } from './session.ts'
@@ -43,6 +43,8 @@ export class SharedGroup {
   /** What came back from members that are gone, in its order; before the queue. */
   #returned: Message[] = []
   #queue: MessageQueue<Message> | undefined
+  /** When `dropExpired` last looked. */
+  #sweptAt = 0
 
   constructor(context: BrokerContext, name: string, recipients: Recipients) {
     this.#context = context
@@ -74,7 +76,7 @@ export class SharedGroup {
   /** Hands the publication to one member, or keeps it until one can take it. QoS 0 waits for nobody. */
   deliver(publication: Publication): void {
     const { qos } = publication
-    const member = this.backlog > 0 && qos > 0 ? undefined : this.#choose(qos)
+    const member = this.backlog > 0 && qos > 0 ? undefined : this.#choose(qos, publication)
     if (member !== undefined) {
       member.session.deliver(publication, member)
       return
@@ -105,11 +107,24 @@ export class SharedGroup {
     this.#callOnline()
   }
 
+  /** Gives back what has expired while it waited. Asked once a member, done once. */
+  dropExpired(now: number): void {
+    if (this.#queue === undefined || this.#sweptAt === now) return
+    this.#sweptAt = now
+    this.#queue.remove((message) => {
+      if (message.expiresAt > now) return false
+      this.#unqueued(message)
+      this.#context.counters.droppedExpired++
+      message.release()
+      return true
+    })
+  }
+
   /** Gives members what waits, as long as one can take it. */
   drain(): void {
     while (this.backlog > 0) {
       const next = this.#returned[0] ?? this.#queue!.peek()!
-      const member = this.#choose(next.qos)
+      const member = this.#choose(next.qos, next)
       if (member === undefined) {
         this.#callOnline()
         return
@@ -125,19 +140,29 @@ export class SharedGroup {
     this.#queue = undefined
   }
 
-  /** The next member in turn that is online and has a free place in its window. QoS 0 needs none. */
-  #choose(qos: QoS): SharedSubscription | undefined {
+  /**
+   * The next member in turn that is online, has a free place in its window (QoS 0 needs none) and takes packets of this
+   * size. What nobody here takes goes to one who does not, and ends there [MQTT-3.1.2-25]: waiting would block the rest.
+   */
+  #choose(qos: QoS, content: Publication | Message): SharedSubscription | undefined {
     const { length } = this.#members
+    let tooSmall: SharedSubscription | undefined
+    let mustWait = false
     for (let step = 0; step < length; step++) {
       const member = this.#members[(this.#next + step) % length]!
       const { session } = member
       if (session.connection === undefined) continue
-      const takes = qos === 0 || member.qos === 0 ? !session.isCongested : session.hasFreeWindow
-      if (!takes) continue
-      this.#next = (this.#next + step + 1) % length
-      return member
+      const isFree = qos === 0 || member.qos === 0 ? !session.isCongested : session.hasFreeWindow
+      if (!takes(member, content)) {
+        if (isFree) tooSmall ??= member
+      } else if (!isFree) {
+        mustWait = true
+      } else {
+        this.#next = (this.#next + step + 1) % length
+        return member
+      }
     }
-    return undefined
+    return mustWait ? undefined : tooSmall
   }
 
   /** Something waits: members look here when they have room again. */
@@ -160,6 +185,12 @@ export class SharedGroup {
     }
     this.#queue = undefined
   }
+}
+
+function takes(member: SharedSubscription, content: Publication | Message): boolean {
+  const { session } = member
+  if (content instanceof Message) return session.takesShared(content, member)
+  return session.takes(content, Math.min(member.qos, content.qos) as QoS, member.subscriptionIds)
 }
 
 export function deliverToSharedGroups(groups: Map<string, SharedGroup>, publication: Publication): void {

@@ -1,6 +1,7 @@
 // One session's subscription to one Topic Filter, and where it stands in that filter's recipient lists.
 import type { QoS } from '../mqtt/qos.ts'
 import type { GroupMember } from '../net/recipient-group.ts'
+import type { Publication } from './publication.ts'
 import type { Recipients } from './recipients.ts'
 import type { Session } from './session.ts'
 import type { SharedGroup } from './shared-subscriptions.ts'
@@ -39,6 +40,14 @@ export class Subscription implements Target, GroupMember {
   position = -1
   /** Position in the native group or in the list of single recipients. */
   groupPosition = -1
+  /**
+   * Online, plain, and without aliases to think of: a QoS 0 message is written to `slot` and `generation` and looks at nothing
+   * else. Set by the recipients when the session comes and goes.
+   */
+  isDirect = false
+  slot = 0
+  generation = 0
+  version: 3 | 4 | 5 = 4
   /** Which of those two it is in; 'none' while the session is offline. */
   place: 'none' | 'single' | 'group' = 'none'
 
@@ -59,5 +68,11 @@ export class Subscription implements Target, GroupMember {
   /** Then it may stand in a native group. */
   get isPlain(): boolean {
     return !this.noLocal && !this.retainAsPublished && this.subscriptionIds === undefined
+  }
+
+  /** Hands over a publication; the plain QoS 0 case touches neither session nor connection. */
+  deliver(publication: Publication): void {
+    if (publication.qos === 0 && this.isDirect) publication.writeTo(this, this.version, 0x30, 0, undefined)
+    else this.session.deliver(publication, this)
   }
 }

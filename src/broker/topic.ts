@@ -17,6 +17,8 @@ export class Topic {
   single: Subscription | undefined
   singleAt = -1
 
+  /** Topics that begin with $SYS are the broker's own to publish. */
+  readonly isSystem: boolean
   /** It was seen often enough to have an id: worth a Topic Alias. */
   readonly isFrequent: boolean
 
@@ -24,14 +26,10 @@ export class Topic {
     this.name = name
     this.problem = problem
     this.isFrequent = isFrequent
+    this.isSystem = name.startsWith('$SYS/')
   }
 
   static of(name: string, maxLevels: number): Topic {
     return new Topic(name, topicNameProblem(name, maxLevels))
-  }
-
-  /** Topics that begin with $SYS are the broker's own to publish. */
-  get isSystem(): boolean {
-    return this.name.startsWith('$SYS/')
   }
 }

@@ -32,7 +32,8 @@ for (const version of [[], ['--v5']]) {
       const figures = (await runLoad(programs.load, floor, args)) as TrafficFigures
       assert.is(figures.deliveries, 2000)
       assert.equal(faultsOf(figures), flawless)
-      assert.ok(figures.cpuUs > 0 && figures.rssKb > 0)
+      // CPU time comes in ticks of 10 ms: so few messages may take none.
+      assert.ok(figures.cpuUs >= 0 && figures.rssKb > 0)
     })
   }
 }

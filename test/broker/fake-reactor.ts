@@ -161,7 +161,7 @@ export class FakeReactor implements BrokerReactor {
         this.#send(
           w[0]!,
           w[1]!,
-          [0, 8, 16, 24].map((shift) => (w[2]! >>> shift) & 255),
+          [0, 8, 16, 24].slice(0, first).map((shift) => (w[2]! >>> shift) & 255),
         )
         return 4
       case Command.Forward:

@@ -122,7 +122,9 @@ export class Rig {
   readonly reactor: FakeReactor
   readonly log = new LogMemory()
   readonly counters = new Counters()
-  readonly events = new BrokerEvents()
+  /** What listeners threw. */
+  readonly failures: unknown[] = []
+  readonly events = new BrokerEvents((error) => this.failures.push(error))
   readonly context: BrokerContext
   /** Wills published so far. */
   readonly wills: [clientId: string, will: Will][] = []

@@ -162,7 +162,9 @@ test('[MQTT-3.3.2-12] a Topic Alias is set once a connection, then stands for th
   const rig = new Rig()
   const topic = new Topic('t', undefined, true)
   const session = subscribed(rig, { version: 5 })
-  session.topicAliasMaximum = 1
+  session.detach()
+  session.topicAliasMaximum = 1 // as its CONNECT says, before it is attached
+  rig.attach(session)
   const aliases = () => rig.reactor.take().written.map(({ withoutTopic, middle }) => [withoutTopic, middle.length])
   for (let n = 0; n < 3; n++) rig.publish('t', 'x', { topic })
   assert.equal(aliases(), [

@@ -143,8 +143,11 @@ export async function fakeBroker(faults: Faults = {}): Promise<FakeBroker> {
         return
       case 'puback':
         return
-      default:
+      case 'disconnect':
         socket.end()
+        return
+      default:
+        violation(peer)
     }
   }
 

@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { CaseDefinition, Invariant } from '../../conformance/case.ts'
+import { type CaseDefinition, cases, type Invariant } from '../../conformance/case.ts'
 import '../../conformance/cases/index.ts'
 import { probe } from '../../conformance/probe.ts'
 import type { Version } from '../../conformance/protocol.ts'
@@ -15,6 +15,7 @@ interface Chosen {
   only?: readonly string[]
   definitions?: { cases: readonly CaseDefinition[]; invariants: readonly Invariant[] }
   version?: Version
+  parallel?: number
 }
 
 /** Verdicts by id, of the chosen cases against a broker with these faults. */
@@ -29,7 +30,7 @@ async function judged(faults: Faults, chosen: Chosen): Promise<Map<string, Verdi
       version,
       features,
       only: chosen.only,
-      parallel: 4,
+      parallel: chosen.parallel ?? 4,
       patience: PATIENCE,
       runId: 'mtest',
       ...(chosen.definitions === undefined ? {} : { definitions: chosen.definitions }),
@@ -66,6 +67,23 @@ for (const [fault, id, version = 4] of FOUND) {
     assert.ok((bad?.trace.length ?? 0) > 1)
     const good = (await judged({}, { only, version })).get(id)
     assert.is(good?.outcome, 'pass', good?.reason)
+  })
+}
+
+for (const version of [4, 5] as const) {
+  test(`no case of level ${version} that demands a close passes on a broker that never closes`, async () => {
+    const demanding = cases.filter((one) => /(?<!or|should) closes? the connection$/.test(one.title))
+    assert.ok(demanding.length > 100)
+    const verdicts = await judged(
+      { keepsOpen: true },
+      { definitions: { cases: demanding, invariants: [] }, version, parallel: 32 },
+    )
+    const passed = [...verdicts.values()].filter((v) => v.outcome === 'pass').map((v) => v.id)
+    // DISCONNECT ends a connection whatever is wrong with it.
+    assert.equal(
+      passed.filter((id) => !id.includes('disconnect-')),
+      [],
+    )
   })
 }
 

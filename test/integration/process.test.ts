@@ -32,6 +32,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     for (let n = 0; n < 200; n++) await clients[0]!.expectPacket('PUBACK')
     const end = stopped.stop(signal)
     for (const client of [...clients, silent, half]) await client.expectClosed()
+    if (signal === 'SIGINT') deaf.destroy()
     assert.equal(await end, { code: 0, signal: null })
   })
 }
@@ -39,8 +40,9 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 const faults = unlessMosquitto(test, 'it goes on without the clients that were lost')
 faults('SIGTERM twice is SIGTERM once', async () => {
   const stopped = await startBroker()
-  await RawClient.connect(stopped, { clientId: 'one' })
+  const client = await RawClient.connect(stopped, { clientId: 'one' })
   const [first, second] = [stopped.stop(), stopped.stop()]
+  await client.expectClosed()
   assert.equal(await first, { code: 0, signal: null })
   assert.equal(await second, { code: 0, signal: null })
 })
@@ -147,6 +149,28 @@ for (const [length, accepted] of [
     else await client.expectClosed()
   })
 }
+
+const hexPort = (port: number) => port.toString(16).toUpperCase().padStart(4, '0')
+
+unlessMosquitto(test, 'it leaves SO_KEEPALIVE off')(
+  'SO_KEEPALIVE is on: the kernel has a timer for an idle connection',
+  async () => {
+    const client = await RawClient.connect(broker, { clientId: 'kept-alive' })
+    await client.settled()
+    // Columns: sl, local, remote, state, queues, timer:when. Timer 02 is the keepalive timer of an idle socket.
+    const ends = `:${hexPort(broker.port)} 0100007F:${hexPort(client.localPort)} `
+    const timer = () => {
+      const row = readFileSync('/proc/net/tcp', 'utf8')
+        .split('\n')
+        .find((line) => line.includes(ends))
+      return row?.trim().split(/\s+/)[5]?.slice(0, 2)
+    }
+    // Until our kernel has acknowledged the PINGRESP, the timer is the one of retransmission.
+    for (let tries = 0; tries < 200 && timer() !== '02'; tries++)
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    assert.is(timer(), '02')
+  },
+)
 
 const keepAlives = unlessMosquitto(test, '2.0.11 keeps max_keepalive for MQTT 5')
 keepAlives('a Keep Alive over max_keepalive, and none at all, is refused with CONNACK 2', async () => {

@@ -20,6 +20,8 @@ const tiny: CreateBrokerOptions = {
   readSize: 64,
 }
 
+if (tinySizes) process.env.MARTLET_POISON = '1'
+
 /** Creates a broker that listens on a free port of 127.0.0.1. */
 export const listen = async (options: CreateBrokerOptions = {}): Promise<EmbeddedBroker> => {
   const broker = createBroker({ ...(tinySizes ? tiny : {}), ...options })

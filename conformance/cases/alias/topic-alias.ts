@@ -5,7 +5,7 @@ import type { Client } from '../../client.ts'
 import { describe, type Packet, prop } from '../../packet.ts'
 import * as wire from '../../wire.ts'
 import { property } from '../../wire.ts'
-import { pair, text } from '../common.ts'
+import { type Pair, pair, text } from '../common.ts'
 
 const alias = (value: number) => [property('topicAlias', value)]
 
@@ -25,6 +25,54 @@ defineInvariant({
       return value !== undefined && (value === 0 || Number(value) > maximum)
     })
     return { applied: all.length, broken: wrong.map((p) => `the maximum is ${maximum}: ${describe(p)}`) }
+  },
+})
+
+defineInvariant({
+  id: 'server-sets-before-it-uses',
+  area: 'alias',
+  title: 'An alias of the server stands alone only after it was set on the same connection',
+  clauses: { '5': ['MQTT-3.3.2-7'] },
+  judge: (log) => {
+    const known = new Set<number>()
+    const broken: string[] = []
+    let applied = 0
+    for (const { direction, packet } of log.entries) {
+      const value = packet.kind === 'publish' && direction === 'received' ? prop(packet, 'topicAlias') : undefined
+      if (value === undefined) continue
+      applied++
+      if (packet.topic !== '') known.add(Number(value))
+      else if (!known.has(Number(value))) broken.push(`alias ${value} was never set: ${describe(packet)}`)
+    }
+    return { applied, broken }
+  },
+})
+
+defineCase({
+  id: 'server-aliases-after-reconnection',
+  area: 'alias',
+  title: 'A server that uses aliases sets them anew on each connection of a session',
+  clauses: { '5': ['MQTT-3.3.2-7'] },
+  needs: ['sessions', 'qos1'],
+  async run(t) {
+    const topic = t.topic('a')
+    const list = [property('topicAliasMaximum', 5)]
+    const publisher = await t.connect({ label: 'publisher' })
+    for (const label of ['first', 'second', 'third']) {
+      const client = await t.connectPersistent({ label, properties: list })
+      if (label === 'first') await client.subscribe(topic, 1)
+      for (let n = 0; n < 6; n++) await publisher.publish({ topic, payload: `${n}`, qos: 1 })
+      for (let n = 0; n < 6; n++) {
+        const message = await client.receive(`message ${n}`)
+        if (n === 0) t.equal(message.topic, topic, 'the topic of the first message on this connection')
+      }
+      client.drop()
+      await publisher.publish({ topic, payload: 'while away', qos: 1 })
+      const between = await t.connectPersistent({ label: `${label}, for what was stored`, properties: list })
+      const stored = await between.receive('the stored message')
+      t.equal([stored.topic, text(stored)], [topic, 'while away'], 'topic and payload')
+      between.drop()
+    }
   },
 })
 
@@ -136,8 +184,8 @@ defineCase({
 })
 
 /** Waits for everything, then takes it from the log, markers included. */
-async function collect(settled: (why: string) => Promise<Packet[]>, subscriber: Client): Promise<Packet[]> {
-  await settled('thirty messages')
+async function collect(settled: Pair['settled'], subscriber: Client): Promise<Packet[]> {
+  await settled('thirty messages', 30)
   return subscriber.log.entries
     .filter((e) => e.direction === 'received' && e.packet.kind === 'publish')
     .map((e) => e.packet)

@@ -23,8 +23,8 @@ defineCase({
 defineCase({
   id: 'nothing-processed-after-it',
   area: 'disconnect',
-  title: 'What stands behind DISCONNECT is not processed',
-  clauses: { '3.1.1': ['MQTT-4.8.0-1'], '5': ['MQTT-4.13.1-1'] },
+  title: 'What stands before DISCONNECT is processed, and what stands behind it should not be',
+  clauses: { '3.1.1': ['§3.14.4'], '5': ['§3.14.4'] },
   async run(t) {
     const topic = t.topic('a')
     const { settled } = await pair(t, topic)
@@ -38,7 +38,10 @@ defineCase({
       'PUBLISH, DISCONNECT and PUBLISH in one write',
     )
     await client.closes(1000)
-    t.equal((await settled('only the message before DISCONNECT')).map(text), ['before'], 'the messages')
+    const messages = (await settled('the message before DISCONNECT', 1)).map(text)
+    t.check(messages.includes('before'), 'the message before DISCONNECT', messages.join(', '))
+    // The client must not send it; what a server that gets it does is left open.
+    if (messages.includes('behind')) t.remark('a PUBLISH behind DISCONNECT was processed')
   },
 })
 

@@ -42,14 +42,14 @@ function keepAlive(t: Context, wanted: number): number {
 defineCase({
   id: 'silence-closes',
   area: 'keep-alive',
-  title: 'A client silent for 1.5 times its Keep Alive is disconnected (5 s of grace for coarse timers)',
+  title: 'A client silent for 1.5 times its Keep Alive is disconnected (10 s of grace for coarse timers)',
   clauses: { '3.1.1': ['MQTT-3.1.2-24'], '5': ['MQTT-3.1.2-22', 'MQTT-3.2.2-22'] },
-  deadline: 26_000,
+  deadline: 30_000,
   async run(t) {
     const seconds = keepAlive(t, 1)
     const client = await t.connect({ keepAlive: seconds })
     const begin = performance.now()
-    const before = await client.closed(`nothing was sent for 1.5 times ${seconds} s`, seconds * 1500 + 5000)
+    const before = await client.closed(`nothing was sent for 1.5 times ${seconds} s`, seconds * 1500 + 10_000)
     const took = (performance.now() - begin) / 1000
     if (took > seconds * 1.5 + 1) t.remark(`closed after ${took.toFixed(1)} s, later than ${seconds * 1.5} s`)
     const disconnect = before.find((p) => p.kind === 'disconnect')

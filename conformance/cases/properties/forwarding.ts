@@ -5,7 +5,7 @@ import { describe, type Packet, prop, props } from '../../packet.ts'
 import { SERVER_REASON_CODES } from '../../protocol.ts'
 import * as wire from '../../wire.ts'
 import { property } from '../../wire.ts'
-import { pair, text } from '../common.ts'
+import { pair, retain, text } from '../common.ts'
 
 const FORWARDED: [id: string, name: string, clauses: string[], values: (number | string | Buffer)[]][] = [
   ['payload-format-indicator', 'payloadFormatIndicator', ['MQTT-3.3.2-4'], [0, 1]],
@@ -72,10 +72,9 @@ defineCase({
   async run(t) {
     const topic = t.topic('a')
     const publisher = await t.connect({ label: 'publisher' })
-    await publisher.publish({
+    await retain(t, publisher, {
       topic,
       payload: 'kept',
-      retain: true,
       properties: [
         property('payloadFormatIndicator', 1),
         property('contentType', 'text/plain'),
@@ -84,7 +83,6 @@ defineCase({
         property('userProperty', ['a', 'b']),
       ],
     })
-    await publisher.flush()
     const late = await t.connect({ label: 'subscribes later' })
     await late.subscribe(topic, 0)
     const message = await late.receive('the retained message')

@@ -17,7 +17,7 @@ defineCase({
     await publisher.publish({ topic, payload: 'one', qos: 1, packetId: 5 })
     await publisher.publish({ topic, payload: 'two', qos: 1, packetId: 5 })
     await publisher.publish({ topic, payload: 'three', qos: 1, packetId: 5, dup: true })
-    t.equal((await settled('three messages')).map(text), ['one', 'two', 'three'], 'the messages')
+    t.equal((await settled('three messages', 3)).map(text), ['one', 'two', 'three'], 'the messages')
   },
 })
 
@@ -39,7 +39,7 @@ async function repeated(t: Context, times: number): Promise<void> {
   }
   publisher.send(wire.pubrel(5))
   await publisher.take('pubcomp', { where: (p) => p.packetId === 5, why: 'PUBCOMP with id 5' })
-  exactlyOne(t, await settled('one copy'), 'once', 'exactly one copy delivered')
+  exactlyOne(t, await settled('one copy', 1), 'once', 'exactly one copy delivered')
 }
 
 defineCase({
@@ -81,7 +81,7 @@ defineCase({
       const pubrec = await publisher.takeIfAny('pubrec')
       if (pubrec === undefined || (pubrec.code ?? 0) < 0x80) continue
       await publisher.publish({ topic, payload: 'new', qos: 2, packetId: 5 })
-      exactlyOne(t, await settled('the new message'), 'new', 'the new message delivered once')
+      exactlyOne(t, await settled('the new message', 1), 'new', 'the new message delivered once')
       return
     }
     t.skip('the server refused none of the messages tried')
@@ -99,7 +99,7 @@ defineCase({
     const { publisher, settled } = await pair(t, topic, 2)
     await publisher.publish({ topic, payload: 'one', qos: 2, packetId: 5 })
     await publisher.publish({ topic, payload: 'two', qos: 2, packetId: 5 })
-    t.equal((await settled('two messages')).map(text), ['one', 'two'], 'the messages')
+    t.equal((await settled('two messages', 2)).map(text), ['one', 'two'], 'the messages')
   },
 })
 
@@ -116,7 +116,7 @@ defineCase({
     publisher.send(wire.pubrel(5))
     const pubcomp = await publisher.take('pubcomp', { where: (p) => p.packetId === 5, why: 'PUBCOMP with id 5 again' })
     if (t.v5) t.check([0x00, 0x92].includes(pubcomp.code ?? 0), 'Reason Code 0x00 or 0x92', pubcomp)
-    exactlyOne(t, await settled('one copy'), 'once', 'exactly one copy delivered')
+    exactlyOne(t, await settled('one copy', 1), 'once', 'exactly one copy delivered')
   },
 })
 

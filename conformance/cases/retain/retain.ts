@@ -4,15 +4,15 @@ import { defineCase } from '../../case.ts'
 import type { Context } from '../../context.ts'
 import type { Packet } from '../../packet.ts'
 import { property } from '../../wire.ts'
-import { pair, text } from '../common.ts'
+import { pair, retain, text } from '../common.ts'
 
-/** What a new subscriber gets at once for the filter. */
-async function retainedFor(t: Context, filter: string, qos = 0, label = 'subscribes now'): Promise<Packet[]> {
+/** What a new subscriber gets for the filter: `count` messages it has to get, and any others that come. */
+async function retainedFor(t: Context, filter: string, count: number, label = 'subscribes now'): Promise<Packet[]> {
   const client = await t.connect({ label })
-  await client.subscribe(filter, qos)
-  const messages = await client.flush()
-  for (const message of messages.filter((p) => p.kind === 'publish')) await client.acknowledge(message)
-  return messages.filter((p) => p.kind === 'publish')
+  await client.subscribe(filter, 0)
+  const messages: Packet[] = []
+  for (let n = 0; n < count; n++) messages.push(await client.receive(`retained message ${n + 1} of ${count}`))
+  return [...messages, ...(await client.flush()).filter((p) => p.kind === 'publish')]
 }
 
 /** The retained message must come; a server may take a moment after SUBACK. */
@@ -35,8 +35,7 @@ for (const qos of [0, 1, 2] as const) {
     async run(t) {
       const topic = t.topic('a')
       const publisher = await t.connect({ label: 'publisher' })
-      await publisher.publish({ topic, payload: 'kept', qos, retain: true })
-      await publisher.flush()
+      await retain(t, publisher, { topic, payload: 'kept', qos })
       const message = await receiveRetained(t, topic, 2)
       t.equal(
         [message.topic, text(message), message.retain, message.qos],
@@ -56,8 +55,7 @@ defineCase({
   async run(t) {
     const topic = t.topic('a')
     const publisher = await t.connect({ label: 'publisher' })
-    await publisher.publish({ topic, payload: 'kept', retain: true })
-    await publisher.flush()
+    await retain(t, publisher, { topic, payload: 'kept' })
     await publisher.disconnect()
     t.equal(text(await receiveRetained(t, topic)), 'kept', 'the payload')
   },
@@ -72,9 +70,9 @@ defineCase({
   async run(t) {
     const topic = t.topic('a')
     const publisher = await t.connect({ label: 'publisher' })
-    await publisher.publish({ topic, payload: 'old', qos: 1, retain: true })
-    await publisher.publish({ topic, payload: 'new', qos: 1, retain: true })
-    t.equal((await retainedFor(t, topic)).map(text), ['new'], 'the retained messages')
+    await retain(t, publisher, { topic, payload: 'old', qos: 1 })
+    await retain(t, publisher, { topic, payload: 'new', qos: 1 })
+    t.equal((await retainedFor(t, topic, 1)).map(text), ['new'], 'the retained messages')
   },
 })
 
@@ -87,10 +85,9 @@ defineCase({
   async run(t) {
     const topic = t.topic('a')
     const publisher = await t.connect({ label: 'publisher' })
-    await publisher.publish({ topic, payload: 'old', qos: 1, retain: true })
-    await publisher.publish({ topic, payload: 'new', retain: true })
-    await publisher.flush()
-    const messages = (await retainedFor(t, topic)).map(text)
+    await retain(t, publisher, { topic, payload: 'old', qos: 1 })
+    await retain(t, publisher, { topic, payload: 'new', qos: 0 })
+    const messages = (await retainedFor(t, topic, 0)).map(text)
     t.check(!messages.includes('old'), 'the old message gone', messages.join(', '))
   },
 })
@@ -104,7 +101,7 @@ defineCase({
   async run(t) {
     const topic = t.topic('a')
     const { subscriber, publisher } = await pair(t, topic)
-    await publisher.publish({ topic, payload: 'live', retain: true })
+    await retain(t, publisher, { topic, payload: 'live' })
     t.equal((await subscriber.receive('the message')).retain, false, 'RETAIN')
   },
 })
@@ -118,15 +115,14 @@ defineCase({
   async run(t) {
     const topic = t.topic('a')
     const publisher = await t.connect({ label: 'publisher' })
-    await publisher.publish({ topic, payload: 'kept', retain: true })
-    await publisher.flush()
+    await retain(t, publisher, { topic, payload: 'kept' })
     const subscriber = await t.connect({ label: 'existing subscriber' })
     await subscriber.subscribe(topic, 0)
     t.equal(text(await subscriber.receive('the retained message')), 'kept', 'the payload')
-    await publisher.publish({ topic, payload: '', retain: true })
+    await retain(t, publisher, { topic, payload: '' })
     const removal = await subscriber.receive('the message without payload, for the existing subscription')
     t.equal([removal.payload?.length, removal.retain], [0, false], 'length of the payload and RETAIN')
-    t.equal((await retainedFor(t, topic)).length, 0, 'number of retained messages for a new subscriber')
+    t.equal((await retainedFor(t, topic, 0)).length, 0, 'number of retained messages for a new subscriber')
   },
 })
 
@@ -139,9 +135,8 @@ defineCase({
   async run(t) {
     const topic = t.topic('a')
     const publisher = await t.connect({ label: 'publisher' })
-    await publisher.publish({ topic, payload: '', retain: true })
-    await publisher.flush()
-    t.equal((await retainedFor(t, topic)).length, 0, 'number of retained messages')
+    await retain(t, publisher, { topic, payload: '' })
+    t.equal((await retainedFor(t, topic, 0)).length, 0, 'number of retained messages')
   },
 })
 
@@ -150,18 +145,16 @@ defineCase({
   area: 'retain',
   title: 'A message without RETAIN is not stored, and neither replaces nor removes what is',
   clauses: { '3.1.1': ['MQTT-3.3.1-12'], '5': ['MQTT-3.3.1-8'] },
-  needs: ['retain'],
+  needs: ['retain', 'qos1'],
   async run(t) {
     const topic = t.topic('a')
     const publisher = await t.connect({ label: 'publisher' })
-    await publisher.publish({ topic, payload: 'passing' })
-    await publisher.flush()
+    await publisher.publish({ topic, payload: 'passing', qos: 1 })
     t.equal((await retainedFor(t, topic, 0, 'subscribes first')).length, 0, 'number of retained messages')
-    await publisher.publish({ topic, payload: 'kept', retain: true })
-    await publisher.publish({ topic, payload: 'passing' })
-    await publisher.publish({ topic, payload: '' })
-    await publisher.flush()
-    const messages = await retainedFor(t, topic, 0, 'subscribes second')
+    await retain(t, publisher, { topic, payload: 'kept' })
+    await publisher.publish({ topic, payload: 'passing', qos: 1 })
+    await publisher.publish({ topic, payload: '', qos: 1 })
+    const messages = await retainedFor(t, topic, 1, 'subscribes second')
     t.equal(messages.map(text), ['kept'], 'the retained messages')
   },
 })
@@ -175,12 +168,12 @@ defineCase({
   async run(t) {
     const publisher = await t.connect({ label: 'publisher' })
     for (const path of ['a', 'a/b', 'a/b/c', 'x/b']) {
-      await publisher.publish({ topic: t.topic(...path.split('/')), payload: path, retain: true })
+      await retain(t, publisher, { topic: t.topic(...path.split('/')), payload: path })
     }
     await publisher.flush()
-    const all = (await retainedFor(t, t.topic('a', '#'), 0, 'subscribes to a/#')).map(text).sort()
+    const all = (await retainedFor(t, t.topic('a', '#'), 3, 'subscribes to a/#')).map(text).sort()
     t.equal(all, ['a', 'a/b', 'a/b/c'], 'the retained messages for a/#')
-    const level = (await retainedFor(t, t.topic('+', 'b'), 0, 'subscribes to +/b')).map(text).sort()
+    const level = (await retainedFor(t, t.topic('+', 'b'), 2, 'subscribes to +/b')).map(text).sort()
     t.equal(level, ['a/b', 'x/b'], 'the retained messages for +/b')
   },
 })
@@ -194,8 +187,7 @@ defineCase({
   async run(t) {
     const topic = t.topic('a')
     const publisher = await t.connect({ label: 'publisher' })
-    await publisher.publish({ topic, payload: 'kept', retain: true })
-    await publisher.flush()
+    await retain(t, publisher, { topic, payload: 'kept' })
     const client = await t.connect({ label: 'subscribes twice' })
     for (const time of ['first', 'second']) {
       await client.subscribe(topic, 0)
@@ -220,7 +212,7 @@ defineCase({
   async run(t) {
     const topic = t.topic('a')
     const client = await t.connect()
-    await client.publish({ topic, payload: 'kept', retain: true })
+    await retain(t, client, { topic, payload: 'kept' })
     for (const time of ['first', 'second']) {
       await client.subscribe([[topic, handling(0)]])
       t.equal(text(await client.receive(`the retained message for the ${time} SUBSCRIBE`)), 'kept', 'the payload')
@@ -237,7 +229,7 @@ defineCase({
   async run(t) {
     const topic = t.topic('a')
     const client = await t.connect()
-    await client.publish({ topic, payload: 'kept', retain: true })
+    await retain(t, client, { topic, payload: 'kept' })
     await client.subscribe([[topic, handling(1)]])
     t.equal(text(await client.receive('the retained message for the new subscription')), 'kept', 'the payload')
     await client.subscribe([[topic, handling(1)]])
@@ -261,7 +253,7 @@ defineCase({
   async run(t) {
     const topic = t.topic('a')
     const client = await t.connect()
-    await client.publish({ topic, payload: 'kept', retain: true })
+    await retain(t, client, { topic, payload: 'kept' })
     await client.subscribe([[topic, handling(2)]])
     t.none(await client.flush(), 'no retained message')
     await client.publish({ topic, payload: 'live' })
@@ -294,13 +286,8 @@ defineCase({
   async run(t) {
     const topic = t.topic('a')
     const publisher = await t.connect({ label: 'publisher' })
-    await publisher.publish({
-      topic,
-      payload: 'kept',
-      retain: true,
-      properties: [property('contentType', 'text/plain')],
-    })
-    await publisher.flush()
+    const list = [property('contentType', 'text/plain')]
+    await retain(t, publisher, { topic, payload: 'kept', properties: list })
     const message = await receiveRetained(t, topic)
     t.equal([text(message), message.retain], ['kept', true], 'payload and RETAIN')
     t.equal(message.properties?.find((p) => p.name === 'contentType')?.value, 'text/plain', 'Content Type')

@@ -169,7 +169,7 @@ defineCase({
     await beginQos2(second, t.version, topic, true)
     second.send(wire.pubrel(7))
     await second.take('pubcomp', { where: (p) => p.packetId === 7, why: 'PUBCOMP with id 7' })
-    exactlyOne(t, await settled('one copy'), 'once', 'exactly one copy delivered')
+    exactlyOne(t, await settled('one copy', 1), 'once', 'exactly one copy delivered')
   },
 })
 
@@ -190,6 +190,6 @@ defineCase({
     const second = await t.connectPersistent({ label: 'sender, second connection' })
     second.send(wire.pubrel(7))
     await second.take('pubcomp', { where: (p) => p.packetId === 7, why: 'PUBCOMP with id 7 again' })
-    exactlyOne(t, await settled('one copy'), 'once', 'exactly one copy delivered')
+    exactlyOne(t, await settled('one copy', 1), 'once', 'exactly one copy delivered')
   },
 })

@@ -53,8 +53,8 @@ for (const [id, filter, matches, not] of TABLE) {
       const { publisher, settled } = await pair(t, prefix + filter)
       for (const topic of [...not, ...matches])
         publisher.send(wire.publish(t.version, { topic: prefix + topic, payload: topic }))
-      const got = (await settled('the matching topics and no others')).map(text)
-      t.equal(got, matches, 'the topics delivered')
+      const got = (await settled('the matching topics and no others', matches.length)).map(text).sort()
+      t.equal(got, [...matches].sort(), 'the topics delivered')
     },
   })
 }
@@ -79,7 +79,7 @@ defineCase({
       return
     }
     await publisher.publish({ topic: `x/${rest}`, payload: 'matches' })
-    const messages = (await settled('only the topic without $')).filter((m) => m.topic?.includes(rest))
+    const messages = (await settled('only the topic without $', 1)).filter((m) => m.topic?.includes(rest))
     const texts = [...new Set(messages.map(text))]
     t.equal(texts, ['matches'], 'the messages')
   },

@@ -99,6 +99,23 @@ defineCase({
   },
 })
 
+for (const code of [0x80, 0x81, 0x97]) {
+  defineCase({
+    id: `after-disconnect-0x${code.toString(16)}`,
+    area: 'will',
+    title: `DISCONNECT 0x${code.toString(16)} does not delete the Will Message; only 0x00 does`,
+    clauses: { '5': ['MQTT-3.1.2-8', 'MQTT-3.1.2-10'] },
+    async run(t) {
+      const topic = t.topic('will')
+      const { subscriber, settled } = await pair(t, topic)
+      const client = await t.connect({ will: { topic, payload: 'will' } })
+      await client.disconnect(code)
+      t.equal(text(await subscriber.receive('the Will Message')), 'will', 'the payload')
+      t.none(await settled('no second copy'), 'no second copy')
+    },
+  })
+}
+
 defineCase({
   id: 'properties',
   area: 'will',

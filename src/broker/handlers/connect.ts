@@ -7,6 +7,7 @@ import { type Properties, propertiesSize } from '../../mqtt/properties.ts'
 import type { QoS } from '../../mqtt/qos.ts'
 import { ReasonCode, reasonName } from '../../mqtt/reason-code.ts'
 import { topicNameProblem } from '../../mqtt/topic.ts'
+import { askHook } from '../ask-hook.ts'
 import { announcedCapabilities } from '../capabilities.ts'
 import type { Client } from '../client.ts'
 import { EnhancedAuthentication } from '../enhanced-authentication.ts'
@@ -34,7 +35,8 @@ export function handleConnect(client: Client, first: number, body: Uint8Array): 
     finishConnect(client, packet, settings.allowAnonymous || ReasonCode.NotAuthorized)
     return undefined
   }
-  const verdict = hooks.authenticate({ ...client.identity, password: packet.password })
+  const question = { ...client.identity, password: packet.password }
+  const verdict = askHook(client.context, client.clientId, () => hooks.authenticate!(question))
   if (!(verdict instanceof Promise)) {
     finishConnect(client, packet, verdict)
     return undefined
@@ -144,6 +146,11 @@ function finishConnect(client: Client, packet: ConnectPacket, verdict: Verdict, 
     refuse(client, reason, packet.username === undefined ? 'anonymous' : `user ${packet.username}`)
     return
   }
+  // Asked before, but authentication takes its time.
+  if (!sessions.hasRoomFor(packet.clientId)) {
+    refuse(client, ReasonCode.QuotaExceeded, 'max_sessions reached')
+    return
+  }
   const assigned = packet.clientId === '' ? sessions.newClientId(settings.autoIdPrefix) : undefined
   if (assigned !== undefined) client.clientId = assigned
   const { clientId } = client
@@ -155,7 +162,7 @@ function finishConnect(client: Client, packet: ConnectPacket, verdict: Verdict, 
   session.maximumPacketSize = client.maximumPacketSize
   session.topicAliasMaximum = Math.min(packet.properties.topicAliasMaximum ?? 0, settings.maxTopicAliasBroker) // [MQTT-3.1.2-26]
   context.wills.cancelDelayed(clientId)
-  if (session.isPersistent) journal.sessionOpened(session)
+  if (session.isPersistent || session.isRecorded) journal.sessionOpened(session)
 
   const keepAlive = effectiveKeepAlive(packet, settings.maxKeepalive)
   client.keepAlive = keepAlive * 1000
@@ -169,15 +176,20 @@ function finishConnect(client: Client, packet: ConnectPacket, verdict: Verdict, 
 
   const properties = packet.protocolVersion === 5 ? connackProperties(client, packet, keepAlive, assigned, proof) : {}
   client.whenStored(() => {
-    if (client.session !== session) return // it was gone before the store answered
     const answer = new Uint8Array(256 + propertiesSize(properties))
     const connack = { sessionPresent: present, reasonCode: ReasonCode.Success, properties }
     const end = writeConnack(answer, 0, connack, packet.protocolVersion, client.maximumPacketSize)
+    if (end === 0) {
+      // No DISCONNECT before CONNACK [MQTT-3.14.0-1].
+      client.end({ reason: 'CONNACK is larger than its Maximum Packet Size' })
+      return
+    }
     client.send(answer.subarray(0, end))
+    if (client.session !== session) return // it was gone before the store answered
     // Nothing may be delivered before CONNACK [MQTT-3.2.0-1], so the session gets its connection here.
     session.attach(client.connection, Math.min(packet.properties.receiveMaximum ?? 65535, settings.maxInflightMessages))
     session.pump()
-    context.events.emit('clientConnected', client.identity, present)
+    context.events.tell('clientConnected', client.identity, present)
   })
 }
 

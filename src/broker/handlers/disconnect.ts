@@ -1,4 +1,4 @@
-// DISCONNECT of a client: the orderly end, without its will unless it asks for it [MQTT-3.14.4-3].
+// DISCONNECT of a client: the orderly end, without its will if its code says so [MQTT-3.14.4-3].
 import { readDisconnect } from '../../mqtt/disconnect.ts'
 import { MqttError } from '../../mqtt/mqtt-error.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
@@ -19,6 +19,7 @@ export function handleDisconnect(client: Client, first: number, body: Uint8Array
     }
     session.expiryInterval = effectiveExpiry(sessionExpiryInterval, client.context.settings.sessionExpiry)
   }
-  const discardWill = packet.reasonCode !== ReasonCode.DisconnectWithWillMessage
+  // Only the normal end deletes it: a client that leaves because something is wrong still wants it sent [MQTT-3.1.2-8].
+  const discardWill = packet.reasonCode === ReasonCode.NormalDisconnection
   client.end({ reason: 'disconnected', discardWill })
 }

@@ -7,10 +7,11 @@ import type { QoS } from '../../mqtt/qos.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import { decodeUtf8, isWellFormedUtf8 } from '../../mqtt/utf8.ts'
 import { readVariableByteInteger, variableByteIntegerSize } from '../../mqtt/variable-byte-integer.ts'
+import { askHook } from '../ask-hook.ts'
 import { receiveMaximum } from '../capabilities.ts'
 import type { Client } from '../client.ts'
 import { forwardableBytes } from '../forwardable-properties.ts'
-import type { Verdict } from '../hooks.ts'
+import type { ClientIdentity, PublishRequest, Verdict } from '../hooks.ts'
 import { Message } from '../message.ts'
 import type { Publication } from '../publication.ts'
 import type { Topic } from '../topic.ts'
@@ -28,55 +29,125 @@ export function handlePublish(
   inInbox: boolean,
   kept: number,
 ): Promise<void> | undefined {
-  const { context, version } = client
+  const { context } = client
   const body = kept === 0 ? bytes : wholeHead(client, first, bytes, length, kept)
+  const topic = readAndFind(client, first, topicId, body, offset, length)
+  const answer = answerAtOnce(client, body, kept)
+  const { packetId } = view
+  if (answer !== undefined) {
+    client.acknowledge(view.qos === 1 ? PacketType.Puback : PacketType.Pubrec, packetId, answer)
+    return undefined
+  }
+  const publication = publicationOf(client, topic, body, offset, length, inInbox, kept)
+  try {
+    if (publication.topic.isSystem) refuse(client, publication, packetId, ReasonCode.NotAuthorized)
+    else if (context.hooks.authorizePublish === undefined) accept(client, publication, packetId)
+    else return authorize(client, publication, packetId)
+  } finally {
+    publication.drop()
+  }
+  return undefined
+}
+
+/** What the authorizer is shown. The payload can be asked for until it has answered. */
+class Question implements PublishRequest {
+  readonly client: ClientIdentity
+  readonly topic: string
+  readonly qos: QoS
+  readonly retain: boolean
+  #publication: Publication | undefined
+
+  constructor(client: ClientIdentity, publication: Publication) {
+    this.client = client
+    this.topic = publication.topic.name
+    this.qos = publication.qos
+    this.retain = publication.retain
+    this.#publication = publication
+  }
+
+  /** A property, so that a hook may take it out of the request. */
+  readonly payload = (): Buffer => {
+    if (this.#publication === undefined) throw new Error('the payload is there only until the hook has answered')
+    return this.#publication.keep().payload()
+  }
+
+  /** The turn's publication is somebody else's next: from now on this copy is meant, or none. */
+  moveTo(publication: Publication | undefined): void {
+    this.#publication = publication
+  }
+}
+
+function authorize(client: Client, publication: Publication, packetId: number): Promise<void> | undefined {
+  const { context } = client
+  const question = new Question(client.identity, publication)
+  const verdict = askHook(context, client.clientId, () => context.hooks.authorizePublish!(question))
+  if (!(verdict instanceof Promise)) {
+    question.moveTo(undefined)
+    settle(client, publication, packetId, verdict)
+    return undefined
+  }
+  const held = publication.detach()
+  question.moveTo(held)
+  return verdict
+    .then((settled) => {
+      if (client.session !== undefined) settle(client, held, packetId, settled)
+    })
+    .finally(() => {
+      question.moveTo(undefined)
+      held.drop()
+    })
+}
+
+function settle(client: Client, publication: Publication, packetId: number, verdict: Verdict): void {
+  if (verdict === true) accept(client, publication, packetId)
+  else refuse(client, publication, packetId, verdict)
+}
+
+/** Reads the packet into `view` and finds its topic. Throws for what no client may send. */
+function readAndFind(
+  client: Client,
+  first: number,
+  topicId: number,
+  body: Uint8Array,
+  offset: number,
+  length: number,
+): Topic {
+  const { context, version } = client
   readPublish(view, first, body, offset, length, version)
-  const { qos, packetId, payloadLength } = view
   context.counters.publishReceived++
-  context.counters.publishBytesReceived += payloadLength
+  context.counters.publishBytesReceived += view.payloadLength
   const topic = version === 5 && view.topicAlias !== 0 ? aliasedTopic(client, body) : topicOf(client, topicId, body)
   if (topic.problem !== undefined) throw new MqttError(ReasonCode.TopicNameInvalid, `PUBLISH: ${topic.problem}`)
   if (view.retain && !context.settings.retainAvailable) {
     throw new MqttError(ReasonCode.RetainNotSupported, 'PUBLISH with RETAIN, which is not available', 'MQTT-3.2.2-14')
   }
-  if (qos > context.settings.maxQos) {
+  if (view.qos > context.settings.maxQos) {
     throw new MqttError(
       ReasonCode.QosNotSupported,
-      `PUBLISH with QoS ${qos}, the maximum is ${context.settings.maxQos}`,
+      `PUBLISH with QoS ${view.qos}, the maximum is ${context.settings.maxQos}`,
       'MQTT-3.2.2-11',
     )
   }
-  if (qos > 0 && isRepeated(client, qos, packetId)) {
-    if (kept !== 0) context.kept.release(kept)
-    client.acknowledge(PacketType.Pubrec, packetId, 0) // [MQTT-4.3.3-10]
-    return undefined
-  }
+  return topic
+}
 
-  if (view.payloadFormatIndicator === 1 && context.settings.validatePayloadFormat && kept === 0) {
-    const { payloadOffset } = view
-    if (!isWellFormedUtf8(body, payloadOffset, payloadLength)) return refusePayload(client, qos, packetId)
-  }
-  const publication = publicationOf(client, topic, body, offset, length, inInbox, kept)
-  const verdict = mayPublish(client, publication)
-  if (verdict === true) {
-    accept(client, publication, packetId)
-    publication.drop()
-    return undefined
-  }
-  if (!(verdict instanceof Promise)) {
-    refuse(client, publication, packetId, verdict)
-    publication.drop()
-    return undefined
-  }
-  const held = publication.detach()
-  publication.drop()
-  return verdict
-    .then((settled) => {
-      if (client.session === undefined) return
-      if (settled === true) accept(client, held, packetId)
-      else refuse(client, held, packetId, settled)
-    })
-    .finally(() => held.drop())
+/** The reason code with which a packet is acknowledged and goes nowhere; undefined: it goes on. */
+type Answer = number | undefined
+
+function answerAtOnce(client: Client, body: Uint8Array, kept: number): Answer {
+  const { qos, packetId } = view
+  if (qos > 0 && isRepeated(client, qos, packetId)) return ReasonCode.Success // [MQTT-4.3.3-10]
+  if (view.payloadFormatIndicator !== 1 || !client.context.settings.validatePayloadFormat) return undefined
+  if (isUtf8Payload(client, body, kept)) return undefined
+  if (qos > 0) return ReasonCode.PayloadFormatInvalid
+  throw new MqttError(ReasonCode.PayloadFormatInvalid, 'PUBLISH: the payload is not UTF-8, as it says')
+}
+
+/** Asked only where the broker is told to. */
+function isUtf8Payload(client: Client, body: Uint8Array, kept: number): boolean {
+  const { payloadOffset, payloadLength } = view
+  if (kept === 0) return isWellFormedUtf8(body, payloadOffset, payloadLength)
+  return isWellFormedUtf8(readKept(client, kept, payloadOffset, payloadLength), 0, payloadLength)
 }
 
 function topicOf(client: Client, topicId: number, bytes: Uint8Array): Topic {
@@ -107,7 +178,7 @@ function aliasedTopic(client: Client, bytes: Uint8Array): Topic {
   }
   const known = client.aliases?.get(topicAlias)
   if (known === undefined) {
-    throw new MqttError(ReasonCode.ProtocolError, `Topic Alias ${topicAlias} was never set`, 'MQTT-3.3.4-7')
+    throw new MqttError(ReasonCode.ProtocolError, `Topic Alias ${topicAlias} was never set`)
   }
   return known
 }
@@ -121,16 +192,10 @@ function isRepeated(client: Client, qos: number, packetId: number): boolean {
     throw new MqttError(
       ReasonCode.ReceiveMaximumExceeded,
       'more messages at a time than the Receive Maximum',
-      'MQTT-3.3.4-9',
+      'MQTT-3.3.4-7',
     )
   }
   return false
-}
-
-/** Said to be UTF-8, but it is not; asked only where the broker is told to. */
-function refusePayload(client: Client, qos: number, packetId: number): undefined {
-  if (qos === 0) throw new MqttError(ReasonCode.PayloadFormatInvalid, 'PUBLISH: the payload is not UTF-8, as it says')
-  client.acknowledge(qos === 1 ? PacketType.Puback : PacketType.Pubrec, packetId, ReasonCode.PayloadFormatInvalid)
 }
 
 function publicationOf(
@@ -165,12 +230,12 @@ function publicationOf(
     topicLength > 0 ? bytes.subarray(view.topicOffset, view.topicOffset + topicLength) : Buffer.from(topic.name)
   let handle = kept
   if (kept !== 0 && topicLength > 0) {
-    context.kept.shape(kept, payloadOffset - offset)
+    context.kept.shape(client.takeFrame(), payloadOffset - offset)
   } else {
     const payload =
       kept === 0
         ? bytes.subarray(payloadOffset, payloadOffset + payloadLength)
-        : keptPayload(client, kept, payloadOffset, payloadLength)
+        : readKept(client, kept, payloadOffset, payloadLength)
     handle = context.kept.keepBytes(frame(name, payload), 2 + name.length)
   }
   const message = new Message(context.kept, handle, {
@@ -181,16 +246,16 @@ function publicationOf(
     payloadLength,
     properties: properties.slice(),
     expiresAt,
+    ...(handle < 0 ? { payloadOffset: payloadOffset - offset } : {}),
   })
   publication.fromMessage(topic, message.hold(), client.session)
   return publication
 }
 
-function keptPayload(client: Client, kept: number, offset: number, length: number): Uint8Array {
-  const payload = new Uint8Array(length)
-  client.context.kept.read(kept, offset, payload)
-  client.context.kept.release(kept)
-  return payload
+function readKept(client: Client, kept: number, offset: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length)
+  client.context.kept.read(kept, offset, bytes)
+  return bytes
 }
 
 function frame(name: Uint8Array, payload: Uint8Array): Uint8Array {
@@ -211,19 +276,6 @@ function wholeHead(client: Client, first: number, head: Uint8Array, length: numb
   const whole = new Uint8Array(length)
   client.context.kept.read(kept, 0, whole)
   return whole
-}
-
-function mayPublish(client: Client, publication: Publication): Verdict | Promise<Verdict> {
-  const { hooks } = client.context
-  if (publication.topic.isSystem) return ReasonCode.NotAuthorized
-  if (hooks.authorizePublish === undefined) return true
-  return hooks.authorizePublish({
-    client: client.identity,
-    topic: publication.topic.name,
-    qos: publication.qos,
-    retain: publication.retain,
-    payload: () => publication.keep().payload(),
-  })
 }
 
 function accept(client: Client, publication: Publication, packetId: number): void {

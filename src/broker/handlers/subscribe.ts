@@ -5,6 +5,7 @@ import type { QoS } from '../../mqtt/qos.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import { readSubscribe, type SubscriptionRequest, writeSuback } from '../../mqtt/subscribe.ts'
 import { isSharedFilter, sharedFilterProblem, topicFilterProblem } from '../../mqtt/topic.ts'
+import { askHook } from '../ask-hook.ts'
 import type { Client } from '../client.ts'
 import type { Verdict } from '../hooks.ts'
 import { RetainedReplay } from '../retained-replay.ts'
@@ -48,7 +49,8 @@ function sharedProblem(filter: string): string | undefined {
 function maySubscribe(client: Client, request: SubscriptionRequest): Verdict | Promise<Verdict> {
   const { hooks } = client.context
   if (hooks.authorizeSubscribe === undefined) return true
-  return hooks.authorizeSubscribe({ client: client.identity, topicFilter: request.filter, qos: request.qos as QoS })
+  const question = { client: client.identity, topicFilter: request.filter, qos: request.qos as QoS }
+  return askHook(client.context, client.clientId, () => hooks.authorizeSubscribe!(question))
 }
 
 function finishSubscribe(
@@ -65,7 +67,8 @@ function finishSubscribe(
     const { packetId } = packet
     const end = writeSuback(answer, 0, { packetId, reasonCodes }, client.version, client.maximumPacketSize)
     client.send(answer.subarray(0, end))
-    for (const { replay } of outcomes) if (replay !== undefined) session!.startReplay(replay)
+    for (const { replay } of outcomes)
+      if (replay !== undefined && client.session === session) session!.startReplay(replay)
   })
 }
 
@@ -95,7 +98,7 @@ function subscribe(client: Client, request: SubscriptionRequest, verdict: Verdic
     ? { qos, noLocal: true, retainAsPublished: true, subscriptionId: 0 }
     : { qos, noLocal, retainAsPublished, subscriptionId }
   const isNew = session.subscribe(filter, options, retainHandling as 0 | 1 | 2)
-  context.events.emit('subscribed', client.identity, filter, qos)
+  context.events.tell('subscribed', client.identity, filter, qos)
   return { reasonCode: qos, replay: replayFor(client, filter, qos, subscriptionId, retainHandling, isNew) }
 }
 

@@ -11,7 +11,7 @@ export function handleUnsubscribe(client: Client, first: number, body: Uint8Arra
   const reasonCodes = packet.filters.map((filter) => {
     requireTopicFilter(filter)
     if (!session.unsubscribe(filter)) return ReasonCode.NoSubscriptionExisted
-    context.events.emit('unsubscribed', client.identity, filter)
+    context.events.tell('unsubscribed', client.identity, filter)
     return ReasonCode.Success
   })
   client.whenStored(() => {

@@ -9,7 +9,7 @@ interface ConformanceCli {
   main(args: readonly string[]): Promise<number>
 }
 
-const CLI = new URL('../../../conformance/main.js', import.meta.url)
+const CLI = new URL('../../../conformance/cli.js', import.meta.url)
 
 export const conformance: Command = {
   name: 'conformance',

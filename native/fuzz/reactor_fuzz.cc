@@ -1,0 +1,421 @@
+// The whole reactor over the fake kernel. An input is a list of steps of eight bytes each, and every eight bytes are a
+// step: peers that connect, talk (packets right and wrong, in pieces), stall, end and reset; commands right, stale and
+// wild, in a turn and outside. The mutator moves whole steps about, so that it works on the story and not on the bytes.
+// Checked: the promises of native/index.d.ts about records, and that nothing is left behind.
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "fake_kernel.h"
+#include "input.h"
+#include "loop/reactor.h"
+
+using namespace martlet;
+using wire::Command;
+using wire::Kind;
+
+namespace {
+
+constexpr size_t kStep = 8;
+constexpr uint32_t kSlots = 6;
+
+struct Step {
+  uint8_t op, who;
+  uint16_t a, b, c;
+};
+
+struct Named {  // a connection as the records told of it
+  uint32_t slot;
+  int32_t generation;
+  bool ended = false;
+  bool stopped = false;  // oversized or malformed: no packet follows
+};
+
+struct Body {  // a packet of this turn's inbox
+  int32_t offset, length;
+};
+
+class Story {
+ public:
+  explicit Story(Input& in) : kernel_(in.four()) {
+    const bool tiny = in.byte() & 1;
+    Options options{kSlots, tiny ? 64u : 4096u, 8, 4, 2, 2000, 6000, 4000, 1000, tiny ? 700u : 100'000u, 0, true};
+    inbox_.resize((tiny ? 64 : 256) * wire::kRecordWords);
+    inbox_bytes_.resize(tiny ? 4096 : 12'000);
+    outbox_.resize(256);
+    outbox_bytes_.resize(256);
+    for (size_t i = 0; i < outbox_bytes_.size(); ++i) outbox_bytes_[i] = static_cast<uint8_t>(i);
+    Memory memory{inbox_.data(),
+                  static_cast<uint32_t>(inbox_.size() / wire::kRecordWords),
+                  inbox_bytes_.data(),
+                  static_cast<uint32_t>(inbox_bytes_.size()),
+                  outbox_.data(),
+                  static_cast<uint32_t>(outbox_.size()),
+                  outbox_bytes_.data(),
+                  static_cast<uint32_t>(outbox_bytes_.size()),
+                  last_read_,
+                  last_write_,
+                  queued_,
+                  bytes_in_,
+                  bytes_out_,
+                  left_out_,
+                  totals_};
+    outbox_[0] = 1;
+    reactor_ = std::make_unique<Reactor>(options, memory, on_turn, this);
+    CHECK(reactor_->open() == 0);
+    ListenError error;
+    CHECK(reactor_->listen({"127.0.0.1", 0, 0, false, false}, &error) == 0);
+  }
+
+  void take(const Step& step) {
+    switch (step.op % 16) {
+      case 0:
+        if (kernel_.sockets.size() < 40) kernel_.sockets[kernel_.connect()].window = step.a;
+        break;
+      case 1:
+      case 2:
+      case 3:
+        say_packet(step);
+        break;
+      case 4:
+        say_raw(step);
+        break;
+      case 5:
+        if (auto* socket = peer(step.who)) socket->window = std::min<size_t>(socket->window + step.a, 1 << 20);
+        break;
+      case 6:
+        if (auto* socket = peer(step.who)) (step.a & 1 ? socket->reset : socket->fin) = true;
+        break;
+      case 7:
+        kernel_.descriptors = step.a % 4 ? SIZE_MAX : 2;
+        break;
+      case 8:
+      case 9:
+      case 10:
+        in_turn_.push_back(step);
+        break;
+      case 11:
+        command(step, nullptr);
+        break;
+      case 12:
+        keep_or_read(step);
+        break;
+      default:
+        turn();
+    }
+  }
+
+  void end() {
+    kernel_.descriptors = SIZE_MAX;
+    for (auto& [fd, socket] : kernel_.sockets) socket.window = 1 << 24;
+    for (int i = 0; i < 30; ++i) turn();
+    reactor_->close(true);
+    CHECK(open_.empty());
+    CHECK(total(wire::Total::Connections) == 0);
+    CHECK(total(wire::Total::QueuedBytes) == 0);
+    CHECK(total(wire::Total::PartialBytes) == 0);
+    for (auto& [fd, socket] : kernel_.sockets) {
+      const bool waiting = std::find(kernel_.backlog.begin(), kernel_.backlog.end(), fd) != kernel_.backlog.end();
+      CHECK(waiting || !socket.open);
+    }
+  }
+
+ private:
+  double total(wire::Total index) const { return totals_[static_cast<size_t>(index)]; }
+
+  FakeSocket* peer(uint8_t who) {
+    if (kernel_.sockets.empty()) return nullptr;
+    auto at = kernel_.sockets.begin();
+    std::advance(at, who % kernel_.sockets.size());
+    FakeSocket& socket = at->second;
+    return socket.fin || socket.reset || socket.sent.size() > 400'000 ? nullptr : &socket;
+  }
+
+  // A packet as clients send it: mostly PUBLISH, of sizes around every limit, sometimes with a lie in its lengths.
+  void say_packet(const Step& step) {
+    FakeSocket* socket = peer(step.who);
+    if (!socket) return;
+    static const uint8_t kinds[] = {0x30, 0x32, 0x34, 0x31, 0x3D, 0xC0, 0x10, 0x82, 0x40, 0x62};
+    const uint8_t first = kinds[step.b % sizeof kinds];
+    std::vector<uint8_t> body;
+    if (is_publish(first)) {
+      const uint32_t name = step.c % 9 == 8 ? step.c % 1500 : step.c % 9;
+      const uint32_t told = step.c % 31 == 30 ? name + step.a : name;
+      body.push_back(static_cast<uint8_t>(told >> 8));
+      body.push_back(static_cast<uint8_t>(told));
+      body.insert(body.end(), name, static_cast<uint8_t>('a' + step.c % 7));
+      if (has_packet_id(first)) body.insert(body.end(), {0, 1});
+    }
+    body.insert(body.end(), step.a % 16 == 0 ? step.a % 6000 : step.a % 100, static_cast<uint8_t>(step.b));
+    auto& sent = socket->sent;
+    sent.push_back(first);
+    size_t rest = body.size();
+    do {
+      sent.push_back(static_cast<uint8_t>((rest & 0x7F) | (rest > 0x7F ? 0x80 : 0)));
+      rest >>= 7;
+    } while (rest);
+    sent.insert(sent.end(), body.begin(), body.end());
+  }
+
+  void say_raw(const Step& step) {
+    if (FakeSocket* socket = peer(step.who)) {
+      const uint8_t bytes[] = {static_cast<uint8_t>(step.a), static_cast<uint8_t>(step.a >> 8),
+                               static_cast<uint8_t>(step.b), static_cast<uint8_t>(step.b >> 8),
+                               static_cast<uint8_t>(step.c), static_cast<uint8_t>(step.c >> 8)};
+      socket->sent.insert(socket->sent.end(), bytes, bytes + 1 + step.a % 6);
+    }
+  }
+
+  // A connection that is there, or one that is not any more.
+  Named named(const Step& step) const {
+    if (open_.empty() || step.who % 16 == 15) return {step.who % (kSlots + 2u), step.c};
+    auto at = open_.begin();
+    std::advance(at, step.who % open_.size());
+    return at->second;
+  }
+
+  void put(std::initializer_list<int32_t> words) {
+    if (outbox_[0] + static_cast<int32_t>(words.size()) > static_cast<int32_t>(outbox_.size())) execute();
+    std::copy(words.begin(), words.end(), outbox_.begin() + outbox_[0]);
+    outbox_[0] += static_cast<int32_t>(words.size());
+  }
+
+  static int32_t word(Command command, uint32_t first = 0, uint32_t id = 0) {
+    return static_cast<int32_t>(static_cast<uint32_t>(command) | first << 8 | id << 16);
+  }
+
+  // Writes one command; `body` names a packet of this turn, null outside of one.
+  void command(const Step& step, const Body* body) {
+    const Named to = named(step);
+    const auto slot = static_cast<int32_t>(to.slot);
+    const int32_t group = step.b % 3;
+    const int32_t handle = 1 + step.c % 5;
+    const int32_t middle = step.a % 40;
+    const int32_t alias = step.a % 7 == 0 ? INT32_MIN : step.a % 11 == 0 ? 1 << 30 : 0;
+    const uint32_t first = 0x30 | (step.c & 0x0F);
+    const uint32_t id = step.b | 1;
+    // The tail may begin anywhere behind the topic, which the reactor has to check.
+    const int32_t tail = body ? body->offset + step.b % (body->length + 1) : step.b;
+    const int32_t at = body ? body->offset : step.a;
+    const int32_t size = body ? body->length : step.c;
+    switch (step.a % 19) {
+      case 0: put({word(Command::Send), slot, to.generation, middle, step.b % 200}); break;
+      case 1: put({word(Command::SendShort, 1 + step.b % 4), slot, to.generation, step.c}); break;
+      case 2:
+      case 3: put({word(Command::Forward, first, id), slot, to.generation, at, size, tail, 3, middle | alias}); break;
+      case 4: put({word(Command::ForwardKept, first, id), slot, to.generation, any_handle(step), 3, middle | alias}); break;
+      case 5: put({word(Command::Multicast, 0x30), group, at, size, tail, 3, middle, slot - 1}); break;
+      case 6: put({word(Command::MulticastKept, 0x30), group, any_handle(step), 3, middle, slot - 1}); break;
+      case 7: put({word(Command::ForwardList, first), 2, at, size, tail, 3, middle, slot, to.generation, 7, slot, to.generation, 8}); break;
+      case 8:
+      case 9: put({word(Command::Keep), handle, at, size, tail}); break;
+      case 10: put({word(Command::Shape), any_handle(step), step.b}); break;
+      case 11: put({word(Command::Release), any_handle(step)}); break;
+      case 12: put({word(Command::GroupPut), group, step.c % 5, slot, to.generation}); break;
+      case 13: put({word(Command::GroupSize), group, step.c % 5}); break;
+      case 14: put({word(Command::Admit), slot, to.generation, step.b % 9000, step.c % 5000, step.b % 8000}); break;
+      case 15: put({word(step.b & 1 ? Command::Finish : Command::Close), slot, to.generation, step.c & 1}); undo_if_finish(step); break;
+      case 16: put({word(step.b & 1 ? Command::Pause : Command::Resume), slot, to.generation}); break;
+      case 17: put({word(Command::ListenerResume), step.b % 3 == 0 ? step.b : 0}); break;
+      default: put({step.b, step.c, slot, to.generation, step.a, step.b, step.c, step.a}); break;  // wild
+    }
+    if (step.b % 5 == 0) execute();
+  }
+
+  // Finish has one word less than Close.
+  void undo_if_finish(const Step& step) {
+    if (step.b & 1) --outbox_[0];
+  }
+
+  int32_t any_handle(const Step& step) {
+    if (!native_.empty() && step.who % 2) return native_[step.c % native_.size()];
+    return step.c % 13 == 12 ? static_cast<int32_t>(step.b) - 32'768 : 1 + step.c % 5;
+  }
+
+  void keep_or_read(const Step& step) {
+    if (step.op & 16) {
+      reactor_->keep_bytes(1 + step.c % 5, outbox_bytes_.data(), step.a % 256, step.b % 300);
+    } else {
+      uint8_t into[64];
+      const int64_t count = reactor_->read_kept(any_handle(step), step.a, into, sizeof into);
+      CHECK(count >= -1 && count <= static_cast<int64_t>(sizeof into));
+    }
+    reactor_->take_error();
+  }
+
+  void execute() {
+    reactor_->execute();
+    reactor_->take_error();
+    CHECK(outbox_[0] == 1);
+  }
+
+  void turn() {
+    reactor_->turn();
+    reactor_->take_error();
+    CHECK(!reactor_->in_turn());
+    in_turn_.clear();
+    reactor_->before_sleep();
+    reactor_->take_error();
+    CHECK(outbox_[0] == 1);
+  }
+
+  static void on_turn(void* context, uint32_t count) { static_cast<Story*>(context)->read(count); }
+
+  void read(uint32_t count) {
+    CHECK(count * wire::kRecordWords <= inbox_.size());
+    std::vector<Body> bodies;
+    bool forgetting = true;
+    for (uint32_t i = 0; i < count; ++i) {
+      const int32_t* w = inbox_.data() + i * wire::kRecordWords;
+      const auto kind = static_cast<Kind>(w[0] & 0xFF);
+      if (kind != Kind::Forgotten) forgetting = false;
+      CHECK(kind != Kind::Forgotten || forgetting);
+      record(kind, w, &bodies);
+    }
+    for (const Step& step : in_turn_) {
+      command(step, bodies.empty() ? nullptr : &bodies[step.c % bodies.size()]);
+    }
+    in_turn_.clear();
+  }
+
+  void record(Kind kind, const int32_t* w, std::vector<Body>* bodies) {
+    switch (kind) {
+      case Kind::Opened:
+        CHECK(open_.count(w[1]) == 0 && static_cast<uint32_t>(w[1]) < kSlots);
+        open_[w[1]] = {static_cast<uint32_t>(w[1]), w[2]};
+        in_inbox(w[4], w[5]);
+        return;
+      case Kind::Topic:
+        CHECK(w[3] > 0 && w[3] <= 8 && topics_.count(w[3]) == 0);
+        in_inbox(w[4], w[5]);
+        topics_[w[3]].assign(inbox_bytes_.begin() + w[4], inbox_bytes_.begin() + w[4] + w[5]);
+        return;
+      case Kind::Forgotten:
+        CHECK(topics_.erase(w[3]) == 1);
+        return;
+      case Kind::AcceptPaused:
+      case Kind::Refused:
+        return;
+      default:
+        break;
+    }
+    auto found = open_.find(w[1]);
+    CHECK(found != open_.end() && found->second.generation == w[2]);
+    Named& connection = found->second;
+    switch (kind) {
+      case Kind::Packet:
+        CHECK(!connection.ended && !connection.stopped);
+        packet(w, bodies);
+        break;
+      case Kind::Ended:
+        CHECK(!connection.ended);
+        connection.ended = true;
+        break;
+      case Kind::Oversized:
+      case Kind::Malformed:
+        CHECK(!connection.stopped && !connection.ended);
+        connection.stopped = true;
+        break;
+      case Kind::Drained:
+      case Kind::Overflowed:
+        break;
+      case Kind::Closed:
+        open_.erase(found);
+        break;
+      default:
+        CHECK(false && "a record of no known kind");
+    }
+  }
+
+  void packet(const int32_t* w, std::vector<Body>* bodies) {
+    if (w[6] != 0) {
+      CHECK(w[6] < 0 && w[4] == 0);
+      native_.push_back(w[6]);
+      if (native_.size() > 50) native_.erase(native_.begin());
+      return;
+    }
+    in_inbox(w[4], w[5]);
+    bodies->push_back({w[4], w[5]});
+    if (w[3] == 0) return;
+    // The id stands for the very name this packet has.
+    CHECK(topics_.count(w[3]) == 1);
+    const auto& name = topics_[w[3]];
+    const int32_t length = topic_length(inbox_bytes_.data() + w[4], static_cast<uint32_t>(w[5]));
+    CHECK(length == static_cast<int32_t>(name.size()));
+    CHECK(std::equal(name.begin(), name.end(), inbox_bytes_.begin() + w[4] + 2));
+  }
+
+  void in_inbox(int32_t offset, int32_t length) const {
+    CHECK(offset >= 0 && length >= 0);
+    CHECK(static_cast<size_t>(offset) + static_cast<size_t>(length) <= inbox_bytes_.size());
+  }
+
+  FakeKernel kernel_;
+  std::map<int32_t, Named> open_;
+  std::map<int32_t, std::vector<uint8_t>> topics_;
+  std::vector<int32_t> native_;  // handles native code chose, some of them released since
+  std::vector<Step> in_turn_;
+  std::vector<int32_t> inbox_, outbox_;
+  std::vector<uint8_t> inbox_bytes_, outbox_bytes_;
+  double last_read_[kSlots], last_write_[kSlots], bytes_in_[kSlots], bytes_out_[kSlots], totals_[wire::kTotals];
+  uint32_t queued_[kSlots], left_out_[kSlots];
+  std::unique_ptr<Reactor> reactor_;  // last: it borrows all of the above
+};
+
+constexpr size_t kHeader = 8;  // seed and sizes
+constexpr size_t kMostSteps = 400;
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  Input in(data, std::min(size, kHeader));
+  Story story(in);
+  for (size_t at = kHeader; at + kStep <= size && at < kHeader + kMostSteps * kStep; at += kStep) {
+    Input step(data + at, kStep);
+    const uint8_t op = step.byte();
+    const uint8_t who = step.byte();
+    const auto a = static_cast<uint16_t>(step.two());
+    const auto b = static_cast<uint16_t>(step.two());
+    story.take({op, who, a, b, static_cast<uint16_t>(step.two())});
+  }
+  story.end();
+  return 0;
+}
+
+extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t most);
+
+/** Doubles, drops, swaps, copies or changes whole steps. */
+extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t most, unsigned seed) {
+  std::minstd_rand random(seed);
+  if (size < kHeader + kStep || random() % 10 == 0) {
+    const size_t changed = LLVMFuzzerMutate(data, size, most);
+    return changed;
+  }
+  const size_t steps = (size - kHeader) / kStep;
+  auto step = [&](size_t index) { return data + kHeader + index * kStep; };
+  const size_t one = random() % steps;
+  const size_t other = random() % steps;
+  switch (random() % 5) {
+    case 0:  // once more, behind
+      if (size + kStep > most || steps >= kMostSteps) break;
+      std::memmove(step(one) + kStep, step(one), (steps - one) * kStep);
+      return kHeader + (steps + 1) * kStep;
+    case 1:
+      if (steps == 1) break;
+      std::memmove(step(one), step(one) + kStep, (steps - one - 1) * kStep);
+      return kHeader + (steps - 1) * kStep;
+    case 2:
+      std::swap_ranges(step(one), step(one) + kStep, step(other));
+      return kHeader + steps * kStep;
+    case 3:
+      if (one != other) std::memcpy(step(one), step(other), kStep);
+      step(one)[random() % kStep] = static_cast<uint8_t>(random());
+      return kHeader + steps * kStep;
+    default:
+      break;
+  }
+  LLVMFuzzerMutate(step(one), kStep, kStep);
+  return kHeader + steps * kStep;
+}
