@@ -137,6 +137,7 @@ export interface ListenOptions {
   protocol?: 'mqtt' | 'websockets' | 'any'
   /** A PROXY header (version 1 or 2) comes first on every connection; without one it is closed. */
   proxyProtocol?: boolean
+  tls?: number // a door's number, see `secure`; default: none
   // WebSocket:
   path?: string // the only one; default: any
   origins?: readonly string[] // the only ones, compared exactly; default: any, and none
@@ -144,7 +145,25 @@ export interface ListenOptions {
   trustedProxies?: readonly string[] // networks (10.0.0.0/8, ::1, unix) whose X-Forwarded-For is believed
 }
 
+/** What a TLS listener offers. Texts are PEM. */
+export interface TlsOptions {
+  certificates?: readonly string[] // chain, key, chain, key …: chosen by the name a client asks for, else the first
+  authorities?: string // who may sign client certificates
+  revocations?: string // of theirs: then a revocation list is required
+  requestCertificate?: boolean // a client may show one; a bad one ends the handshake
+  requireCertificate?: boolean
+  minVersion?: 'TLSv1.2' | 'TLSv1.3' // default TLSv1.2
+  ciphers?: string // TLS 1.2, OpenSSL's syntax
+  ciphersuites?: string // TLS 1.3
+  psk?: readonly string[] // identity, key in hexadecimal, identity, key …
+  pskHint?: string
+}
+
 export interface NativeReactor {
+  /** A TLS door for `listen`; returns its number. Throws what is wrong, or that this runtime has no OpenSSL 3. */
+  secure(options: TlsOptions): number
+  /** New contents for new connections; live ones keep what they have. Throws, and then nothing has changed. */
+  resecure(door: number, options: TlsOptions): void
   /** Starts listening. Returns the listener id (0 …). Throws an Error with `code` (EADDRINUSE …) and `syscall`. */
   listen(options: ListenOptions): number
   /** The port a listener is bound to. */

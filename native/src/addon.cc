@@ -36,6 +36,8 @@ class ReactorObject : public Napi::ObjectWrap<ReactorObject> {
     return DefineClass(env, "NativeReactor",
                        {
                            InstanceMethod<&ReactorObject::listen>("listen"),
+                           InstanceMethod<&ReactorObject::secure>("secure"),
+                           InstanceMethod<&ReactorObject::resecure>("resecure"),
                            InstanceMethod<&ReactorObject::port>("port"),
                            InstanceMethod<&ReactorObject::unlisten>("unlisten"),
                            InstanceMethod<&ReactorObject::execute>("execute"),
@@ -58,6 +60,8 @@ class ReactorObject : public Napi::ObjectWrap<ReactorObject> {
   }
 
   Napi::Value listen(const Napi::CallbackInfo& info);
+  Napi::Value secure(const Napi::CallbackInfo& info);
+  void resecure(const Napi::CallbackInfo& info);
   Napi::Value port(const Napi::CallbackInfo& info);
   void unlisten(const Napi::CallbackInfo& info);
   void execute(const Napi::CallbackInfo& info);
@@ -114,7 +118,7 @@ Napi::Value ReactorObject::listen(const Napi::CallbackInfo& info) {
   if (!info[0].IsObject()) return arguments.fail("listen(options)"), env.Undefined();
   auto from = info[0].As<Napi::Object>();
   ListenOptions options;
-  if (!read_listen_options(arguments, from, &options)) return env.Undefined();
+  if (!read_listen_options(arguments, from, open->reactor(), &options)) return env.Undefined();
   ListenError failure;
   int id = open->reactor().listen(options, &failure);
   if (id >= 0) return Napi::Number::New(env, id);
@@ -127,6 +131,33 @@ Napi::Value ReactorObject::listen(const Napi::CallbackInfo& info) {
   error.Set("syscall", failure.syscall);
   error.ThrowAsJavaScriptException();
   return env.Undefined();
+}
+
+Napi::Value ReactorObject::secure(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  OpenReactor* open = opened(env);
+  if (!open) return env.Undefined();
+  Arguments arguments(env);
+  if (!info[0].IsObject()) return arguments.fail("secure(options)"), env.Undefined();
+  TlsOptions options;
+  if (!read_tls_options(arguments, info[0].As<Napi::Object>(), &options)) return env.Undefined();
+  std::string problem;
+  int door = open->reactor().secure(options, &problem);
+  if (door >= 0) return Napi::Number::New(env, door);
+  Napi::Error::New(env, problem).ThrowAsJavaScriptException();
+  return env.Undefined();
+}
+
+void ReactorObject::resecure(const Napi::CallbackInfo& info) {
+  OpenReactor* open = opened(info.Env());
+  if (!open) return;
+  Arguments arguments(info.Env());
+  TlsOptions options;
+  if (!info[1].IsObject()) return void(arguments.fail("resecure(door, options)"));
+  if (!read_tls_options(arguments, info[1].As<Napi::Object>(), &options)) return;
+  std::string problem;
+  if (open->reactor().resecure(info[0].ToNumber().Uint32Value(), options, &problem)) return;
+  Napi::Error::New(info.Env(), problem).ThrowAsJavaScriptException();
 }
 
 Napi::Value ReactorObject::port(const Napi::CallbackInfo& info) {

@@ -1,5 +1,8 @@
 #include "arguments.h"
 
+#include <charconv>
+#include <utility>
+
 namespace martlet {
 
 bool read_options(Arguments& arguments, const Napi::Object& from, Options* out) {
@@ -20,7 +23,7 @@ bool read_options(Arguments& arguments, const Napi::Object& from, Options* out) 
          arguments.number(from, "handshakeBudget", 1, kWord, &out->handshake_budget);
 }
 
-bool read_listen_options(Arguments& arguments, const Napi::Object& from, ListenOptions* out) {
+bool read_listen_options(Arguments& arguments, const Napi::Object& from, const Reactor& reactor, ListenOptions* out) {
   out->host = arguments.text(from, "host");
   out->ipv6_only = from.Get("ipv6Only").ToBoolean();
   out->reuse_port = from.Get("reusePort").ToBoolean();
@@ -43,10 +46,55 @@ bool read_listen_options(Arguments& arguments, const Napi::Object& from, ListenO
     rules->upgrade.origins.push_back(std::move(origin));
     return true;
   }) && arguments.texts(from, "trustedProxies", [&](std::string& network) { return rules->upgrade.trusted.add(network); });
+  if (from.Has("tls")) {
+    uint32_t door;
+    if (!arguments.number(from, "tls", 0, INT32_MAX, &door)) return false;
+    rules->tls = reactor.door(door);
+    if (!rules->tls) return arguments.fail("tls: no such door");
+  }
   out->rules = std::move(rules);
   if (from.Has("maxConnections") && !arguments.number(from, "maxConnections", 1, INT32_MAX, &out->max_connections)) return false;
   return good && arguments.number(from, "port", 0, 65535, &out->port) &&
          arguments.number(from, "backlog", 0, INT32_MAX, &out->backlog);
+}
+
+bool read_tls_options(Arguments& arguments, const Napi::Object& from, TlsOptions* out) {
+  // Alternating: chain, key, chain, key.
+  std::string chain;
+  bool good = arguments.texts(from, "certificates", [&](std::string& pem) {
+    if (chain.empty()) {
+      chain = std::move(pem);
+    } else {
+      out->certificates.emplace_back(std::exchange(chain, {}), std::move(pem));
+    }
+    return true;
+  });
+  std::string identity;
+  good = good && arguments.texts(from, "psk", [&](std::string& text) {
+    if (identity.empty()) {
+      identity = std::move(text);
+      return !identity.empty();
+    }
+    std::string key;
+    if (text.empty() || text.size() % 2) return false;
+    for (size_t i = 0; i < text.size(); i += 2) {
+      unsigned byte;
+      auto [end, error] = std::from_chars(text.data() + i, text.data() + i + 2, byte, 16);
+      if (error != std::errc{} || end != text.data() + i + 2) return false;
+      key += static_cast<char>(byte);
+    }
+    out->psk.emplace_back(std::exchange(identity, {}), std::move(key));
+    return true;
+  });
+  out->authorities = arguments.text(from, "authorities");
+  out->revocations = arguments.text(from, "revocations");
+  out->request_certificate = from.Get("requestCertificate").ToBoolean();
+  out->require_certificate = from.Get("requireCertificate").ToBoolean();
+  out->least_version = arguments.text(from, "minVersion") == "TLSv1.3" ? 0x0304 : 0x0303;
+  out->ciphers = arguments.text(from, "ciphers");
+  out->suites = arguments.text(from, "ciphersuites");
+  out->psk_hint = arguments.text(from, "pskHint");
+  return good;
 }
 
 bool read_memory(Arguments& arguments, const Napi::Object& from, uint32_t slots, Memory* out) {

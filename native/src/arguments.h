@@ -85,8 +85,10 @@ class Arguments {
 
 /** ReactorOptions of native/index.d.ts. False: a TypeError is pending. */
 bool read_options(Arguments& arguments, const Napi::Object& from, Options* out);
-/** ListenOptions, a door's number included: `doors` are those of the reactor. */
-bool read_listen_options(Arguments& arguments, const Napi::Object& from, ListenOptions* out);
+/** ListenOptions; a TLS door is looked up in `reactor`. */
+bool read_listen_options(Arguments& arguments, const Napi::Object& from, const Reactor& reactor, ListenOptions* out);
+/** TlsOptions. */
+bool read_tls_options(Arguments& arguments, const Napi::Object& from, TlsOptions* out);
 /** ReactorMemory. A typed array that is detached later would leave native code with nothing: nobody may transfer it. */
 bool read_memory(Arguments& arguments, const Napi::Object& from, uint32_t slots, Memory* out);
 

@@ -14,6 +14,7 @@ export const aliases: Readonly<Record<string, SettingKey>> = {
 /** Other names of a listener's settings. */
 export const listenerAliases: Readonly<Record<string, ListenerSettingKey>> = {
   enable_proxy_protocol: 'proxy_protocol',
+  'ciphers_tls1.3': 'ciphers_tls13',
 }
 
 /** Settings of a listener there and of the whole broker here. */
@@ -44,13 +45,13 @@ const each = (keys: string, rule: UnsupportedKey): Record<string, UnsupportedKey
 const authentication = refuse(
   `${SOON}, and let only trusted networks reach the listener until authentication is there.`,
 )
-const encryption = refuse(`${SOON}, and put a TLS proxy in front of the listener until TLS is there.`)
+const encryption = refuse('Martlet reads certificates and keys from PEM files only: certfile, keyfile, cafile.')
 /** One rule for all keys of bridges, so that the documentation can name them together. */
 export const bridging = refuse(`${SOON}, and the whole bridge with it.`)
 
 export const unsupportedKeys: Readonly<Record<string, UnsupportedKey>> = {
   ...each(
-    'acl_file password_file psk_file plugin global_plugin auth_plugin plugin_load plugin_use clientid_prefixes',
+    'acl_file password_file plugin global_plugin auth_plugin plugin_load plugin_use clientid_prefixes',
     authentication,
   ),
   ...each('use_identity_as_username use_subject_as_username use_username_as_clientid', {
@@ -62,9 +63,9 @@ export const unsupportedKeys: Readonly<Record<string, UnsupportedKey>> = {
   listener_auto_id_prefix: warn('auto_id_prefix holds for all listeners'),
   per_listener_settings: refuse(`${SOON}: all settings hold for all listeners.`, 'false', '0'),
 
-  ...each('cafile capath certfile keyfile crlfile tls_engine tls_engine_kpass_sha1 tls_keyform psk_hint', encryption),
-  ...each('require_certificate disable_client_cert_date_checks', { ...encryption, fine: ['false', '0'] }),
-  ...each('ciphers ciphers_tls1.3 tls_version dhparamfile', warn('there are no TLS listeners')),
+  ...each('capath tls_engine tls_engine_kpass_sha1 tls_keyform', encryption),
+  disable_client_cert_date_checks: { ...encryption, fine: ['false', '0'] },
+  dhparamfile: warn('elliptic curves are used'),
 
   websockets_log_level: warn('there are no WebSocket listeners'),
   http_dir: warn('there is no HTTP listener'),

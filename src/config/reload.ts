@@ -20,6 +20,10 @@ export function changesBetween(current: Configuration, next: Configuration): Cha
     target.push(key)
   }
   if (!same(current.listeners, next.listeners)) restart.push('listeners')
+  // Their contents may have changed: that is what SIGHUP is sent for after a renewal.
+  if (current.listeners.some(({ certfile, pskFile }) => certfile.length > 0 || pskFile !== '')) {
+    applied.push('certificates')
+  }
   return { applied, restart }
 }
 

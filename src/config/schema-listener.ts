@@ -68,6 +68,66 @@ const socket = {
   }),
 }
 
+const files = { accepts: (item: string) => item.length > 0, wanted: 'a path' }
+
+const tls = {
+  certfile: list({
+    default: [],
+    ...files,
+    doc: 'Makes it a TLS listener: the server’s certificate in PEM, intermediate ones behind it. Several, each with its keyfile: the one whose names fit what the client asks for (SNI), else the first. Read again at SIGHUP.',
+    mosquitto: 'Once there; here several lines, paired with those of keyfile.',
+  }),
+  keyfile: list({
+    default: [],
+    ...files,
+    doc: 'The private key of each certificate, in PEM, not encrypted.',
+    mosquitto: true,
+  }),
+  cafile: path({
+    default: '',
+    doc: 'Certificates in PEM of those who may sign client certificates. With it and without require_certificate a client may show one or none.',
+    mosquitto: true,
+  }),
+  crlfile: path({
+    default: '',
+    doc: 'Revocation lists in PEM; a client certificate whose issuer has none here is then refused.',
+    mosquitto: true,
+  }),
+  require_certificate: boolean({
+    default: false,
+    doc: 'Whether clients must show a certificate that cafile vouches for.',
+    mosquitto: true,
+  }),
+  tls_version: choice(['tlsv1.2', 'tlsv1.3'], {
+    default: 'tlsv1.2',
+    doc: 'The lowest version of TLS that is spoken.',
+    mosquitto: true,
+  }),
+  ciphers: text({
+    default: '',
+    computed: 'OpenSSL’s default',
+    doc: 'The ciphers of TLS 1.2, in OpenSSL’s syntax.',
+    mosquitto: true,
+  }),
+  ciphers_tls13: text({
+    default: '',
+    computed: 'OpenSSL’s default',
+    doc: 'The cipher suites of TLS 1.3, parted by colons.',
+    mosquitto: '`ciphers_tls1.3` there (accepted).',
+  }),
+  psk_file: path({
+    default: '',
+    doc: 'Keys shared with clients, a line `identity:hexadecimal key` each; alone or beside certificates. Read again at SIGHUP.',
+    mosquitto: 'A setting of the whole broker there; here it stands behind the listener.',
+  }),
+  psk_hint: text({
+    default: '',
+    maxLength: 128,
+    doc: 'What clients are told (in TLS 1.2) about whom they talk to, before they choose a pre-shared key.',
+    mosquitto: 'Makes it a PSK listener there; here psk_file does.',
+  }),
+}
+
 const webSocket = {
   protocol: choice(['mqtt', 'websockets', 'any'], {
     default: 'mqtt',
@@ -101,4 +161,4 @@ const webSocket = {
   }),
 }
 
-export const listenerSettings = { ...address, ...socket, ...webSocket } as const
+export const listenerSettings = { ...address, ...socket, ...tls, ...webSocket } as const

@@ -2,7 +2,14 @@
 // connections by slot, the listeners and the groups; decides nothing. The one caller of the native addon.
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import type { ListenOptions, NativeAddon, NativeReactor, ReactorMemory, ReactorOptions } from '../../native/index.js'
+import type {
+  ListenOptions,
+  NativeAddon,
+  NativeReactor,
+  ReactorMemory,
+  ReactorOptions,
+  TlsOptions,
+} from '../../native/index.js'
 import { Connection, type ConnectionReceiver } from './connection.ts'
 import { KeptFrames } from './kept-frames.ts'
 import { Outbox } from './outbox.ts'
@@ -100,6 +107,16 @@ export class Reactor {
   listen(options: ListenOptions): { listener: number; port: number } {
     const listener = this.#native.listen(options)
     return { listener, port: this.#native.port(listener) }
+  }
+
+  /** What TLS listeners offer; returns a number for `listen`. Throws an Error that says what cannot be used. */
+  secure(options: TlsOptions): number {
+    return this.#native.secure(options)
+  }
+
+  /** Takes effect for new connections; throws, and then nothing has changed. */
+  resecure(door: number, options: TlsOptions): void {
+    this.#native.resecure(door, options)
   }
 
   unlisten(listener: number): void {

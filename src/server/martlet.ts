@@ -5,6 +5,7 @@ import { Broker, type OutgoingMessage } from '../broker/broker.ts'
 import type { BrokerEventMap } from '../broker/events.ts'
 import type { Hooks } from '../broker/hooks.ts'
 import type { BrokerSettings } from '../broker/settings.ts'
+import { ConfigError } from '../config/config-error.ts'
 import type { Configuration, ListenerConfiguration } from '../config/configuration.ts'
 import type { QoS } from '../mqtt/qos.ts'
 import { Reactor } from '../net/reactor.ts'
@@ -16,6 +17,7 @@ import { type Clock, systemClock } from '../timers/clock.ts'
 import { type ListenOptions, nativeListeners } from './listener-options.ts'
 import { storeOf } from './open-store.ts'
 import { SystemTopics } from './system-topics.ts'
+import { tlsOptions, tlsProblem } from './tls-files.ts'
 
 export type { ListenOptions } from './listener-options.ts'
 
@@ -43,6 +45,8 @@ export class Martlet {
   readonly #store: DurableStore
   readonly #addresses: ListeningAddress[] = []
   readonly #listeners: number[] = []
+  readonly #doors: { door: number; options: ListenOptions }[] = []
+  readonly #log: Logger
   readonly #throttled: ThrottledLog
   #state: 'open' | 'closing' | 'closed' = 'open'
   #ready = false
@@ -57,6 +61,7 @@ export class Martlet {
     this.#ready = store.volatile
     this.#broker = new Broker({ settings: brokerSettings(configuration), hooks, store, clock, log })
     this.#reactor = new Reactor(reactorSettings(configuration), this.#broker)
+    this.#log = log
     this.#throttled = new ThrottledLog(log)
     this.#reactor.onStreamFailed = ({ remoteAddress: address }, reason) =>
       this.#throttled.warn(`stream:${reason}`, clock.now(), { address, reason }, 'a connection could not be set up')
@@ -104,13 +109,42 @@ export class Martlet {
     await this.open()
     const { host = '127.0.0.1' } = options
     let bound: ListeningAddress | undefined
-    for (const native of await nativeListeners(options)) {
-      const at = this.#reactor.listen({ ...native, port: bound?.port ?? native.port })
+    const addresses = await nativeListeners(options)
+    const tls = this.#secure(options)
+    for (const native of addresses) {
+      const at = this.#reactor.listen({ ...native, ...tls, port: bound?.port ?? native.port })
       this.#listeners.push(at.listener)
       bound ??= { host: native.socketPath ?? (host === '' ? native.host : host), port: at.port }
     }
     this.#addresses.push(bound!)
     return bound!
+  }
+
+  /**
+   * Reads certificates, keys and revocation lists again, for new connections; live ones keep what they have. What cannot
+   * be used is logged, and that listener goes on with what it had.
+   */
+  reloadCertificates(): void {
+    for (const { door, options } of this.#doors) {
+      try {
+        this.#reactor.resecure(door, tlsOptions(options)!)
+      } catch (error) {
+        const problem = error instanceof ConfigError ? error : tlsProblem(options, error)
+        this.#log.error({ certfile: options.certfile }, `${problem.message} The running certificates stay.`)
+      }
+    }
+  }
+
+  #secure(options: ListenOptions): { tls?: number } {
+    const files = tlsOptions(options)
+    if (files === undefined) return {}
+    try {
+      const door = this.#reactor.secure(files)
+      this.#doors.push({ door, options })
+      return { tls: door }
+    } catch (error) {
+      throw tlsProblem(options, error)
+    }
   }
 
   /** Publishes as the broker itself. Throws a TypeError when the topic is no Topic Name. Returns whether anybody subscribed. */

@@ -10,6 +10,8 @@ export interface Server {
   /** [soft, hard] RLIMIT_NOFILE, soft already raised to hard. */
   readonly descriptorLimit: readonly [soft: number, hard: number]
   close(): Promise<void>
+  /** SIGHUP. */
+  reload(configuration: Configuration): void
 }
 
 /** Starts the broker. Rejects with the system's error when a listener cannot be opened; nothing stays open then. */
@@ -29,5 +31,5 @@ export async function startServer(configuration: Configuration, log: Logger): Pr
     service.stopping()
     return martlet.close()
   }
-  return { addresses: martlet.addresses, descriptorLimit, close }
+  return { addresses: martlet.addresses, descriptorLimit, close, reload: () => martlet.reloadCertificates() }
 }

@@ -21,6 +21,7 @@
 #include "net/listener.h"
 #include "net/output_queue.h"
 #include "net/sockets.h"
+#include "net/tls.h"
 
 namespace martlet {
 
@@ -87,6 +88,10 @@ class Reactor {
   int listen(const ListenOptions& options, ListenError* error);  // id, or -1
   Listener* listener(uint32_t id) const { return id < listeners_.size() ? listeners_[id].get() : nullptr; }
   void unlisten(uint32_t id);
+  /** A TLS door for listeners, by number from 0 on; -1 and a text when it cannot be. */
+  int secure(const TlsOptions& options, std::string* problem);
+  bool resecure(uint32_t door, const TlsOptions& options, std::string* problem);
+  std::shared_ptr<TlsDoor> door(uint32_t id) const { return id < doors_.size() ? doors_[id] : nullptr; }
 
   /** Carries the outbox out. False: it was aborted, `take_error` says why. */
   bool execute();
@@ -231,6 +236,7 @@ class Reactor {
   TopicTable topics_;
   Groups groups_;
   std::vector<std::unique_ptr<Listener>> listeners_;
+  std::vector<std::shared_ptr<TlsDoor>> doors_;
 
   std::vector<uint32_t> ready_;    // slots with undelivered packets
   std::vector<uint32_t> handshakes_;  // slots whose handshake waits for its turn

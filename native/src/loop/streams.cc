@@ -9,6 +9,18 @@
 
 namespace martlet {
 
+int Reactor::secure(const TlsOptions& options, std::string* problem) {
+  auto door = make_tls_door(options, problem);
+  if (!door) return -1;
+  doors_.push_back(std::move(door));
+  return static_cast<int>(doors_.size()) - 1;
+}
+
+bool Reactor::resecure(uint32_t door, const TlsOptions& options, std::string* problem) {
+  *problem = "no such door";
+  return door < doors_.size() && change_tls_door(*doors_[door], options, problem);
+}
+
 void Reactor::attach_stream(int fd, const sockaddr_storage& peer, const Listener& listener, Connection& connection) {
   connection.stream = new Stream(fd, listener.rules, peer);
   connection.set(kLayered);
@@ -101,6 +113,8 @@ bool Reactor::flush_stream(uint32_t slot, Connection& connection) {
   } else if (result < 0) {
     write_failed(slot, connection, -result);
   }
+  // A handshake that waited for the socket may be over now, with packets behind it that epoll will not tell of.
+  if (connection.lives() && connection.delivers() && has_pending(connection)) ready_again(slot, connection);
   return connection.lives();
 }
 
