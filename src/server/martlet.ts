@@ -51,7 +51,6 @@ export class Martlet {
   #state: 'open' | 'closing' | 'closed' = 'open'
   #ready = false
   #opened: Promise<void> | undefined
-  readonly #log: Logger
   #closed: Promise<void> | undefined
 
   constructor(parts: MartletParts) {
@@ -61,7 +60,6 @@ export class Martlet {
     this.#ready = store.volatile
     this.#broker = new Broker({ settings: brokerSettings(configuration), hooks, store, clock, log })
     this.#reactor = new Reactor(reactorSettings(configuration), this.#broker)
-    this.#log = log
     this.#throttled = new ThrottledLog(log)
     this.#reactor.onStreamFailed = ({ remoteAddress: address }, reason) =>
       this.#throttled.warn(`stream:${reason}`, clock.now(), { address, reason }, 'a connection could not be set up')
