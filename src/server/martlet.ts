@@ -1,8 +1,6 @@
 // A whole broker, ready to be used: a reactor, a broker and listeners put together from one configuration. This is what
 // `createBroker` returns and what the `martlet` command runs; both go the same way.
-import { lookup } from 'node:dns/promises'
 import { readFileSync } from 'node:fs'
-import { isIP } from 'node:net'
 import { Broker, type OutgoingMessage } from '../broker/broker.ts'
 import type { BrokerEventMap } from '../broker/events.ts'
 import type { Hooks } from '../broker/hooks.ts'
@@ -13,18 +11,16 @@ import { Reactor } from '../net/reactor.ts'
 import type { DurableStore } from '../store/durable-store.ts'
 import type { Counters } from '../telemetry/counters.ts'
 import type { Logger } from '../telemetry/log.ts'
+import { ThrottledLog } from '../telemetry/throttled-log.ts'
 import { type Clock, systemClock } from '../timers/clock.ts'
+import { type ListenOptions, nativeListeners } from './listener-options.ts'
 import { storeOf } from './open-store.ts'
 import { SystemTopics } from './system-topics.ts'
 
-export interface ListenOptions {
-  /** TCP port; 0 takes any free one. */
-  readonly port: number
-  /** Address or host name; '' is every address. Default 127.0.0.1. */
-  readonly host?: string
-}
+export type { ListenOptions } from './listener-options.ts'
 
 export interface ListeningAddress {
+  /** Or the path of a Unix socket; `port` is 0 then. */
   readonly host: string
   readonly port: number
 }
@@ -47,6 +43,7 @@ export class Martlet {
   readonly #store: DurableStore
   readonly #addresses: ListeningAddress[] = []
   readonly #listeners: number[] = []
+  readonly #throttled: ThrottledLog
   #state: 'open' | 'closing' | 'closed' = 'open'
   #ready = false
   #opened: Promise<void> | undefined
@@ -60,6 +57,9 @@ export class Martlet {
     this.#ready = store.volatile
     this.#broker = new Broker({ settings: brokerSettings(configuration), hooks, store, clock, log })
     this.#reactor = new Reactor(reactorSettings(configuration), this.#broker)
+    this.#throttled = new ThrottledLog(log)
+    this.#reactor.onStreamFailed = ({ remoteAddress: address }, reason) =>
+      this.#throttled.warn(`stream:${reason}`, clock.now(), { address, reason }, 'a connection could not be set up')
     this.#broker.attach(this.#reactor)
     this.#systemTopics = new SystemTopics(
       this.#broker,
@@ -98,22 +98,16 @@ export class Martlet {
     this.#log.info({ seconds, records, ...recovered }, 'recovered from the store')
   }
 
-  /** Listens on one more port. Rejects with the system's error (`code`: EADDRINUSE, EACCES, …). */
+  /** Listens on one more port: `port`, `host`, and whatever else docs/listeners.md has. Rejects with the system's error (`code`: EADDRINUSE, EACCES, …). */
   async listen(options: ListenOptions): Promise<ListeningAddress> {
     if (this.#state !== 'open') throw new Error('the broker is closed')
     await this.open()
-    const { port, host = '127.0.0.1' } = options
+    const { host = '127.0.0.1' } = options
     let bound: ListeningAddress | undefined
-    for (const address of await numericAddresses(host)) {
-      const at = this.#reactor.listen({
-        host: address,
-        port: bound?.port ?? port,
-        backlog: 0,
-        ipv6Only: true,
-        reusePort: false,
-      })
+    for (const native of await nativeListeners(options)) {
+      const at = this.#reactor.listen({ ...native, port: bound?.port ?? native.port })
       this.#listeners.push(at.listener)
-      bound ??= { host: host === '' ? address : host, port: at.port }
+      bound ??= { host: native.socketPath ?? (host === '' ? native.host : host), port: at.port }
     }
     this.#addresses.push(bound!)
     return bound!
@@ -177,7 +171,7 @@ export async function listenAll(
 ): Promise<void> {
   for (const listener of listeners) {
     try {
-      await martlet.listen({ port: listener.port, host: listener.host })
+      await martlet.listen(listener)
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
       if (!listener.optional || (code !== 'EADDRNOTAVAIL' && code !== 'EAFNOSUPPORT')) throw error
@@ -186,14 +180,8 @@ export async function listenAll(
   }
 }
 
-async function numericAddresses(host: string): Promise<string[]> {
-  if (host === '') return ['0.0.0.0', '::']
-  if (isIP(host) !== 0) return [host]
-  const found = await lookup(host, { all: true })
-  return found.map(({ address }) => address)
-}
-
-function brokerSettings(configuration: Configuration): BrokerSettings {
+/** What the broker is told by a configuration: seconds become milliseconds. */
+export function brokerSettings(configuration: Configuration): BrokerSettings {
   const ms = (seconds: number): number => seconds * 1000
   return {
     maxPacketSize: configuration.maxPacketSize,
@@ -233,7 +221,8 @@ function brokerSettings(configuration: Configuration): BrokerSettings {
   }
 }
 
-function reactorSettings(configuration: Configuration): ConstructorParameters<typeof Reactor>[0] {
+/** What the reactor is told by a configuration. */
+export function reactorSettings(configuration: Configuration): ConstructorParameters<typeof Reactor>[0] {
   return {
     maxConnections: configuration.maxConnections,
     inboxRecords: configuration.inboxRecords,
@@ -249,6 +238,7 @@ function reactorSettings(configuration: Configuration): ConstructorParameters<ty
     highWater: configuration.outputHighWater,
     lowWater: configuration.outputLowWater,
     flushAfter: configuration.flushAfter,
+    handshakeBudget: configuration.handshakeBudget,
     userTimeout: configuration.writeTimeout * 1000,
     poison: process.env.MARTLET_POISON === '1',
   }

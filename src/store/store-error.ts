@@ -11,6 +11,8 @@ export type StoreRefusal =
   | 'locked'
   /** Not open, or closed already. */
   | 'closed'
+  /** There is a store where a new one was to be made. */
+  | 'exists'
 
 export class StoreError extends Error {
   readonly reason: StoreRefusal

@@ -250,6 +250,7 @@ export class CommitQueue {
       return this.#retryLater()
     }
     this.#bytesInFlight = 0
+    this.#spare.clear()
     const late = this.#kept.slice(commits.length)
     this.#kept = []
     this.#keptBytes = 0

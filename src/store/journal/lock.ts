@@ -1,9 +1,21 @@
-// One process a directory. Node has no flock, so it is a file created with O_EXCL that says who made it: process, the time
-// that process started (numbers come again), and its PID namespace. Whoever finds it asks the kernel whether that process
-// lives. A process of another namespace (a container on the same volume) cannot be asked; its lock counts as long as its
-// time stamp is seen to move, so the holder touches it every two seconds.
+// One process a directory. Node has no flock, so it is a symbolic link whose target says who made it: process, the time that
+// process started (numbers come again), boot, PID namespace and directory. A link is made in one step with all it says, and
+// needs no data block, so it works on a full disk. Whoever finds it asks /proc whether that process lives. A process of
+// another namespace (a container on the same volume) cannot be asked; its lock counts as long as its time is seen to
+// move, so the holder touches it every two seconds.
 
-import { linkSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import {
+  linkSync,
+  lstatSync,
+  lutimesSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { StoreError } from '../store-error.ts'
@@ -16,25 +28,27 @@ const ATTEMPTS = 3
 
 interface Holder {
   readonly pid: number
-  /** Clock ticks after boot, as text: field 22 of /proc/<pid>/stat. */
+  /** Clock ticks after boot: field 22 of /proc/<pid>/stat. */
   readonly started: string
-  readonly namespace: string
   readonly boot: string
+  readonly namespace: string
+  /** The directory that was locked: a copy of it, lock and all, is nobody's. */
+  readonly place: string
 }
 
 export interface LockTimes {
-  /** Milliseconds. */
+  /** Milliseconds a foreign lock is watched. */
   readonly watch?: number
 }
 
 export class DirectoryLock {
   readonly #path: string
-  readonly #content: string
+  readonly #target: string
   readonly #touching: NodeJS.Timeout
 
-  private constructor(path: string, content: string) {
+  private constructor(path: string, target: string) {
     this.#path = path
-    this.#content = content
+    this.#target = target
     this.#touching = setInterval(() => this.#touch(), TOUCH_INTERVAL)
     this.#touching.unref()
   }
@@ -45,140 +59,137 @@ export class DirectoryLock {
    */
   static async take(directory: string, times: LockTimes = {}): Promise<DirectoryLock> {
     const path = join(directory, NAME)
-    const content = `${JSON.stringify(holderOf(process.pid))}\n`
+    const own = ownHolder(directory)
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      if (createWhole(path, content)) return new DirectoryLock(path, content)
-      const found = readIfThere(path)
+      if (create(path, textOf(own))) return new DirectoryLock(path, textOf(own))
+      const found = targetOf(path)
       if (found === undefined) continue
-      if (await isHeld(path, found, times.watch ?? WATCH_INTERVAL)) throw refusal(directory, found)
+      const holder = parse(found)
+      if (holder !== undefined && (await isHeld(path, holder, own, times.watch ?? WATCH_INTERVAL)))
+        throw new StoreError('locked', `${directory} is in use by ${nameOf(holder.pid)} (process ${holder.pid})`)
       removeStale(path, found)
     }
-    throw new StoreError('locked', `${directory}: other processes are taking and leaving the lock all the time`)
+    throw new StoreError('locked', `${directory}: other processes are taking and leaving it all the time`)
   }
 
   /** Gives the directory back; idempotent. A lock that is not ours any more is left alone. */
   release(): void {
     clearInterval(this.#touching)
-    if (readIfThere(this.#path) === this.#content) rmSync(this.#path, { force: true })
+    if (targetOf(this.#path) === this.#target) rmSync(this.#path, { force: true })
   }
 
   #touch(): void {
     const now = new Date()
     try {
-      utimesSync(this.#path, now, now)
+      lutimesSync(this.#path, now, now)
     } catch {
       // A full or failing device: only other namespaces look at the time, and only at start.
     }
   }
 }
 
-/** Creates the lock with its content in one step, so that nobody reads half of it. False if there is one. */
-function createWhole(path: string, content: string): boolean {
-  const draft = `${path}.${process.pid}.tmp`
-  writeFileSync(draft, content, { mode: 0o640 })
+/** False if there is one. */
+function create(path: string, target: string): boolean {
   try {
-    linkSync(draft, path)
+    symlinkSync(target, path)
     return true
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     return false
-  } finally {
-    rmSync(draft, { force: true })
   }
 }
 
-function refusal(directory: string, found: string): StoreError {
-  const holder = parse(found)
-  const name = holder === undefined ? 'another process' : `${nameOf(holder.pid)} (process ${holder.pid})`
-  return new StoreError('locked', `${directory} is in use by ${name}`)
+/** What the lock says; empty if it is something else than a lock, undefined if there is none. */
+function targetOf(path: string): string | undefined {
+  try {
+    return readlinkSync(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    if ((error as NodeJS.ErrnoException).code === 'EINVAL') return ''
+    throw error
+  }
 }
 
-async function isHeld(path: string, found: string, watch: number): Promise<boolean> {
-  const holder = parse(found)
-  if (holder === undefined) return false // an empty or foreign file: nobody who lives wrote it
-  const own = holderOf(process.pid)
-  if (holder.boot === own.boot && holder.namespace === own.namespace) return startOf(holder.pid) === holder.started // our own process too: two stores of one process exclude each other
-  if (holder.boot !== own.boot) return false
+async function isHeld(path: string, holder: Holder, own: Holder, watch: number): Promise<boolean> {
+  if (holder.boot !== own.boot || holder.place !== own.place) return false
+  // Our own process too: two stores of one process exclude each other.
+  if (holder.namespace === own.namespace) return startOf(holder.pid) === holder.started
   const before = stampOf(path)
   await pause(watch)
   return before !== undefined && stampOf(path) !== before
 }
 
 function stampOf(path: string): number | undefined {
-  return statSync(path, { throwIfNoEntry: false })?.mtimeMs
+  return lstatSync(path, { throwIfNoEntry: false })?.mtimeMs
 }
 
 /** Removes a lock left behind, unless somebody took it over in this moment. */
 function removeStale(path: string, found: string): void {
-  const aside = `${path}.stale-${process.pid}`
+  const aside = `${path}.stale-${process.pid}.tmp`
   try {
-    renameSync(path, aside) // of two who try, one gets the file
+    renameSync(path, aside) // of two who try, one gets it
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
     throw error
   }
   try {
-    if (readFileSync(aside, 'utf8') !== found) linkSync(aside, path)
+    if (targetOf(aside) !== found) linkSync(aside, path)
   } finally {
     rmSync(aside, { force: true })
   }
 }
 
-function readIfThere(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw error
+function textOf({ pid, started, boot, namespace, place }: Holder): string {
+  return ['martlet', pid, started, boot, namespace, place].join(':')
+}
+
+function parse(text: string): Holder | undefined {
+  const match = /^martlet:(\d+):(\d*):(\w+):(\w+):(\w+)$/.exec(text)
+  if (match === null) return undefined
+  const [, pid, started = '', boot = '', namespace = '', place = ''] = match
+  return { pid: Number(pid), started, boot, namespace, place }
+}
+
+function ownHolder(directory: string): Holder {
+  const { dev, ino } = statSync(directory)
+  return {
+    pid: process.pid,
+    started: startOf(process.pid) ?? '',
+    boot: short(read('/proc/sys/kernel/random/boot_id')),
+    namespace: short(namespaceOf()),
+    place: short(`${dev}:${ino}`),
   }
 }
 
-function parse(content: string): Holder | undefined {
-  try {
-    const { pid, started, namespace, boot } = JSON.parse(content) as Partial<Holder>
-    if (!Number.isSafeInteger(pid) || started === undefined || namespace === undefined || boot === undefined)
-      return undefined
-    return { pid: pid as number, started, namespace, boot }
-  } catch {
-    return undefined
-  }
+/** Eight digits of a hash: the target stays under 60 bytes, which a file system keeps in the inode. */
+function short(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 8)
 }
 
-function holderOf(pid: number): Holder {
-  return { pid, started: startOf(pid) ?? '', namespace: namespaceOf(pid), boot: bootId() }
-}
-
-function namespaceOf(pid: number): string {
+function namespaceOf(): string {
   try {
-    return readlinkSync(`/proc/${pid}/ns/pid`)
+    return readlinkSync('/proc/self/ns/pid')
   } catch {
-    return 'unknown'
-  }
-}
-
-function bootId(): string {
-  try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
-  } catch {
-    return 'unknown'
+    return ''
   }
 }
 
 /** When the process started; undefined if there is none, or a zombie. */
 function startOf(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ') // the name may hold spaces and parentheses
-    return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19]
-  } catch {
-    return undefined
-  }
+  const stat = read(`/proc/${pid}/stat`)
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ') // the name may hold spaces and parentheses
+  return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19]
 }
 
 function nameOf(pid: number): string {
+  return read(`/proc/${pid}/comm`) || 'a process of another container'
+}
+
+/** What /proc says; empty if it says nothing. */
+function read(path: string): string {
   try {
-    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim()
+    return readFileSync(path, 'utf8').trim()
   } catch {
-    return 'a process'
+    return ''
   }
 }
