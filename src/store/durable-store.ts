@@ -3,7 +3,8 @@
 // order it changed; replaying all records in that order gives the state back. `commit` has happened when its promise
 // resolves, and only then may the acknowledgement that depends on it be sent (store, then acknowledge).
 
-import type { JournalRecord } from './journal-record.ts'
+import type { JournalRecord, MessageStored } from './journal-record.ts'
+import type { StoreError } from './store-error.ts'
 
 export type * from './journal-record.ts'
 
@@ -25,6 +26,22 @@ export interface DurableStore {
    * which stores it before anything newer as soon as it can; a later commit, of an empty batch even, that resolves says so.
    */
   commit(batch: readonly JournalRecord[]): Promise<void>
+  /**
+   * What only some stores know; valid once all was recovered. A store that leaves them out always has room, refuses
+   * nothing but single commits, and gives back no message it was given.
+   *
+   * The highest wall time in any record, milliseconds; -Infinity: none. While the clock is behind it, nothing expires.
+   */
+  readonly newestWallTime?: number
+  /** The highest number a message was ever stored under, also of those long gone; 0: none. The next is one higher. */
+  readonly newestMessage?: number
+  /** Why commits are refused at the moment: publishers get 0x97 for `disk-full`. Undefined while they are not. */
+  readonly refusal?: StoreError | undefined
+  /** False while so much waits to be written that publishers should be parked until `room` resolves. */
+  readonly hasRoom?: boolean
+  room?(): Promise<void>
+  /** The messages of these numbers, from disk; undefined for one that is gone. For queues too long for memory. */
+  readMessages?(numbers: readonly number[]): Promise<(MessageStored | undefined)[]>
   /** Resolves when every commit begun has ended and everything is given back; idempotent. */
   close(): Promise<void>
 }

@@ -3,10 +3,13 @@
 // recovery.ts, getting rid of what is dead in compactor.ts. Why it is built this way: docs/durability.md.
 
 import { mkdir } from 'node:fs/promises'
-import type { DurableStore, JournalRecord } from './durable-store.ts'
+import { join } from 'node:path'
+import type { DurableStore, JournalRecord, MessageStored } from './durable-store.ts'
 import { CommitQueue } from './journal/commit-queue.ts'
 import { Compactor } from './journal/compactor.ts'
+import { fileName, HEADER_BYTES } from './journal/file-format.ts'
 import { DirectoryLock } from './journal/lock.ts'
+import type { MessageIndex } from './journal/message-index.ts'
 import { RecordEncoder } from './journal/record-encoder.ts'
 import { Recovery } from './journal/recovery.ts'
 import { type Durability, SegmentWriter } from './journal/segment-writer.ts'
@@ -45,6 +48,7 @@ export class JournalStore implements DurableStore {
   #writer: SegmentWriter | undefined
   #queue: CommitQueue | undefined
   #compactor: Compactor | undefined
+  #index: MessageIndex | undefined
   #closing: Promise<void> | undefined
 
   constructor(options: JournalStoreOptions) {
@@ -83,6 +87,15 @@ export class JournalStore implements DurableStore {
     metrics.syncs = this.#writer?.syncs ?? 0
     metrics.openSegmentBytes = this.#writer?.fileId === undefined ? 0 : this.#writer.end
     return metrics
+  }
+
+  /**
+   * The messages stored under these numbers, read from disk: for queues too long to be held in memory. Neighbours in the
+   * list that were stored one after the other cost one read. Undefined for a message that was compacted away.
+   */
+  readMessages(numbers: readonly number[]): Promise<(MessageStored | undefined)[]> {
+    if (this.#index === undefined) return Promise.reject(new Error('the store was not recovered'))
+    return this.#index.read(numbers)
   }
 
   /** Resolves when no compaction is under way. */
@@ -134,24 +147,33 @@ export class JournalStore implements DurableStore {
     this.#encoder.newestWallTime = recovered.newestWallTime
     this.#encoder.newestMessage = recovered.newestMessage
     const segmentBytes = this.#options.segmentBytes ?? SEGMENT_BYTES
+    const { index } = recovered
     const compactor = new Compactor(recovered.sources, {
       directory,
       leastBytes: 2 * segmentBytes,
       metrics: this.#metrics,
       tell: (event) => this.#tell(event),
+      replaced: (count, { checkpoint, pieces }) => index.compacted(count, checkpoint, pieces),
     })
+    this.#index = index
     this.#compactor = compactor
-    this.#writer = new SegmentWriter(directory, durability, recovered.previous, {
+    const writer = new SegmentWriter(directory, durability, recovered.previous, {
       sealed: (segment) => compactor.sealed(segment),
       lateSyncFailed: (error) =>
         this.#tell({ kind: 'write-failed', level: 'warn', text: 'a closed segment could not be synced', error }),
     })
-    this.#queue = new CommitQueue(this.#writer, this.#encoder, {
+    this.#writer = writer
+    this.#queue = new CommitQueue(writer, this.#encoder, {
       early: durability === 'none',
       segmentBytes,
       maxWaitingBytes: this.#options.maxWaitingBytes ?? MAX_WAITING_BYTES,
       metrics: this.#metrics,
       tell: (event) => this.#tell(event),
+      wrote: ({ fileId, startsFile, bytes, firstMessage }) => {
+        if (startsFile) index.add(fileId, join(directory, fileName(fileId, 'journal')))
+        const { end } = writer
+        index.note(fileId, startsFile ? HEADER_BYTES : end - bytes, end, firstMessage)
+      },
     })
   }
 

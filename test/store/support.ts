@@ -39,7 +39,7 @@ export async function opened<S extends DurableStore>(store: S): Promise<S & { re
 }
 
 /** A message and its place in the queue of `clientId`, as one commit. */
-export function publication(message: number, clientId = 'c', payload = new Uint8Array(0)): JournalRecord[] {
+export function publication(message: number, clientId = 'c', payload: Uint8Array = new Uint8Array(0)): JournalRecord[] {
   return [
     {
       type: 'message-stored',

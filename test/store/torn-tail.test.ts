@@ -3,10 +3,12 @@
 
 import { cpSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { JournalRecord } from '../../src/store/durable-store.ts'
 import { JournalStore, type StoreEvent } from '../../src/store/journal-store.ts'
+import { recordBatches } from './random-records.ts'
 import { freshDirectory, opened, publication, readBack, session } from './support.ts'
 
 const SEGMENT = '0000000001.journal'
@@ -54,6 +56,19 @@ test('cut at any byte, a segment gives back exactly the commits that are whole, 
     assert.equal(kept, readFileSync(join(directory, SEGMENT)).subarray(good, cut))
     assert.is(statSync(join(copy, SEGMENT)).size, good)
   }
+})
+
+test('whatever was committed and wherever the file ends, what is recovered is a beginning of the commits', async () => {
+  await fc.assert(
+    fc.asyncProperty(recordBatches(), fc.nat(), async (batches, cut) => {
+      const { directory, ends } = await written(batches)
+      const size = 40 + (cut % (ends.at(-1)! - 39))
+      truncateSync(join(directory, SEGMENT), size)
+      const whole = ends.filter((end) => end <= size).length
+      assert.equal(await readBack(directory), batches.slice(0, whole).flat())
+    }),
+    { numRuns: 50 },
+  )
 })
 
 test('a bit that turned anywhere in the last commit costs that commit and nothing else', async () => {

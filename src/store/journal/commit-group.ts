@@ -16,6 +16,8 @@ export class CommitGroup {
   readonly commits: Commit[] = []
   readonly out: ByteWriter
   records = 0
+  /** The first message it stores; 0: none. */
+  firstMessage = 0
   /** The segment its checksums are made for. */
   fileId = 0
   /** It begins that segment: 40 bytes are reserved for the header. */
@@ -43,6 +45,7 @@ export class CommitGroup {
   clear(): void {
     this.commits.length = 0
     this.records = 0
+    this.firstMessage = 0
     this.out.clear()
   }
 
@@ -51,7 +54,10 @@ export class CommitGroup {
     const { batch } = commit
     if (batch.length === 0) return
     const at = beginFrame(this.out)
-    for (const record of batch) encoder.encode(record, this.out)
+    for (const record of batch) {
+      if (this.firstMessage === 0 && record.type === 'message-stored') this.firstMessage = record.message
+      encoder.encode(record, this.out)
+    }
     endFrame(this.out, at, this.fileId)
     this.records += batch.length
   }

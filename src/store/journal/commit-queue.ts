@@ -21,6 +21,8 @@ export interface CommitQueueOptions {
   readonly maxWaitingBytes: number
   readonly metrics: StoreMetrics
   tell(event: StoreEvent): void
+  /** A group is written; it ends where the writer stands. */
+  wrote(group: CommitGroup): void
 }
 
 export class CommitQueue {
@@ -137,6 +139,7 @@ export class CommitQueue {
     metrics.commits += group.commits.length
     metrics.records += group.records
     metrics.bytesWritten += group.bytes
+    this.#options.wrote(group)
     for (const commit of group.commits) commit.resolve()
   }
 

@@ -11,6 +11,7 @@ import { syncDirectorySync } from './file-io.ts'
 import type { Source } from './journal-files.ts'
 import { JournalReader } from './journal-reader.ts'
 import { LiveState } from './live-state.ts'
+import { type FilePieces, newPieces, notePiece } from './message-index.ts'
 import { RecordEncoder } from './record-encoder.ts'
 
 /** A frame of a checkpoint has about this many bytes: it is no commit, only a piece that is read at once. */
@@ -27,6 +28,8 @@ export interface CompactionTask {
 export interface CompactionResult {
   readonly checkpoint: Source
   readonly records: number
+  /** Where in it which messages are. */
+  readonly pieces: FilePieces
 }
 
 /**
@@ -46,10 +49,10 @@ export function compact({ directory, sources }: CompactionTask): CompactionResul
     for (const record of state.withoutMessages()) out.record(record)
     copyMessages(sources, state, out)
     for (const record of state.references()) out.record(record)
-    const { bytes, records } = out.finish()
+    const { bytes, records, pieces } = out.finish()
     renameSync(draft, path)
     syncDirectorySync(directory)
-    return { checkpoint: { kind: 'checkpoint', id, path, end: bytes, sealed: true }, records }
+    return { checkpoint: { kind: 'checkpoint', id, path, end: bytes, sealed: true }, records, pieces }
   } catch (error) {
     out.abandon()
     rmSync(draft, { force: true })
@@ -62,7 +65,7 @@ function copyMessages(sources: readonly Source[], state: LiveState, out: Checkpo
   const reader = new JournalReader({ skipBodies: true })
   reader.visit(sources, (record, bytes) => {
     if (record.type !== 'message-stored' || !state.claim(record.message)) return
-    out.raw(bytes.subarray(reader.decoder.start, reader.decoder.end))
+    out.message(record.message, bytes.subarray(reader.decoder.start, reader.decoder.end))
   })
 }
 
@@ -75,6 +78,8 @@ class CheckpointWriter {
   #written = 0
   #unsynced = 0
   #records = 0
+  #firstMessage = 0
+  readonly #pieces = newPieces()
 
   constructor(path: string, id: number) {
     rmSync(path, { force: true })
@@ -96,17 +101,19 @@ class CheckpointWriter {
     this.#added()
   }
 
-  raw(record: Uint8Array): void {
+  /** A `message-stored`, as it is encoded. */
+  message(message: number, record: Uint8Array): void {
+    if (this.#firstMessage === 0) this.#firstMessage = message
     this.#out.raw(record)
     this.#added()
   }
 
-  finish(): { bytes: number; records: number } {
+  finish(): { bytes: number; records: number; pieces: FilePieces } {
     this.#encoder.end(this.#records, this.#out)
     this.#flush()
     fdatasyncSync(this.#fd)
     closeSync(this.#fd)
-    return { bytes: this.#written, records: this.#records }
+    return { bytes: this.#written, records: this.#records, pieces: this.#pieces }
   }
 
   abandon(): void {
@@ -127,6 +134,8 @@ class CheckpointWriter {
   #flush(): void {
     const out = this.#out
     endFrame(out, this.#frame, this.#id)
+    if (this.#firstMessage > 0) notePiece(this.#pieces, this.#written + this.#frame, this.#firstMessage)
+    this.#firstMessage = 0
     for (let done = 0; done < out.length; )
       done += writeSync(this.#fd, out.bytes, done, out.length - done, this.#written + done)
     this.#written += out.length

@@ -11,6 +11,8 @@ const NONE: readonly number[] = []
 export interface DecoderOptions {
   /** Leave topic, payload and properties of `message-stored` empty: who counts references needs only the number. */
   readonly skipBodies?: boolean
+  /** The file is not read from its beginning: who a record is about is not known, and empty. */
+  readonly anonymous?: boolean
 }
 
 export class RecordDecoder {
@@ -24,10 +26,12 @@ export class RecordDecoder {
   end = 0
   readonly #in = new ByteReader()
   readonly #skipBodies: boolean
+  readonly #anonymous: boolean
   #clients: string[] = []
 
   constructor(options: DecoderOptions = {}) {
     this.#skipBodies = options.skipBodies ?? false
+    this.#anonymous = options.anonymous ?? false
   }
 
   beginFile(): void {
@@ -193,7 +197,7 @@ export class RecordDecoder {
 
   #client(): string {
     const number = this.#in.number()
-    const clientId = this.#clients[number]
+    const clientId = this.#anonymous ? '' : this.#clients[number]
     if (clientId === undefined) throw new RangeError(`unknown client number: ${number}`)
     return clientId
   }

@@ -10,6 +10,7 @@ import { damagedName } from './file-format.ts'
 import { copyRange, syncDirectory } from './file-io.ts'
 import { type Layout, type Source, surveyDirectory } from './journal-files.ts'
 import { JournalReader, type ReadFault } from './journal-reader.ts'
+import { MessageIndex } from './message-index.ts'
 import type { RecoveryProgress, StoreEvent, StoreMetrics } from './store-events.ts'
 
 /** After so many bytes the event loop gets a turn, and the owner hears how far it is. */
@@ -31,6 +32,8 @@ export interface Recovered {
   readonly previous: { readonly id: number; readonly end: number; readonly nextId: number }
   readonly newestWallTime: number
   readonly newestMessage: number
+  /** Where the messages are. */
+  readonly index: MessageIndex
 }
 
 export class Recovery {
@@ -38,8 +41,11 @@ export class Recovery {
   readonly #options: RecoveryOptions
   readonly #layout: Layout
   readonly #reader = new JournalReader()
+  readonly #index = new MessageIndex()
   /** Source → where its good bytes end, for those with a fault. */
   readonly #ends = new Map<string, number>()
+  /** Sources whose unreadable part could not be copied. */
+  readonly #irreplaceable = new Set<string>()
 
   constructor(directory: string, options: RecoveryOptions) {
     this.#directory = directory
@@ -57,7 +63,11 @@ export class Recovery {
     const totalBytes = this.#layout.sources.reduce((sum, { end }) => sum + end, 0)
     let bytes = 0
     let breath = BREATH
+    for (const { id, path } of this.#layout.sources) this.#index.add(id, path)
     for (const frame of this.#reader.frames(this.#layout.sources)) {
+      const first = frame.records.find(({ type }) => type === 'message-stored')
+      const message = first?.type === 'message-stored' ? first.message : 0
+      this.#index.note(frame.source.id, frame.offset, frame.end, message)
       for (const record of frame.records) yield record
       metrics.recordsRecovered += frame.records.length
       bytes += frame.end - frame.offset
@@ -85,7 +95,7 @@ export class Recovery {
     const last = sources.at(-1)
     const previous = { id: last?.id ?? 0, end: last?.end ?? 0, nextId: this.#layout.newestId + 1 }
     const { newestWallTime, newestMessage } = this.#reader.decoder
-    return { sources, previous, newestWallTime, newestMessage }
+    return { sources, previous, newestWallTime, newestMessage, index: this.#index }
   }
 
   async #setTailAside({ source, offset, reason }: ReadFault): Promise<void> {
@@ -95,7 +105,7 @@ export class Recovery {
     const size = existsSync(source.path) ? (await stat(source.path)).size : 0
     const target = join(this.#directory, damagedName(source.id, offset))
     let outcome = 'nothing was left to keep'
-    if (size > offset && offset > 0) {
+    if (size > offset) {
       try {
         await copyRange(source.path, offset, size, target)
         metrics.bytesSetAside += size - offset
@@ -103,6 +113,7 @@ export class Recovery {
         truncateSync(source.path, offset)
       } catch (error) {
         outcome = `the ${size - offset} bytes behind it stay there, unread: ${(error as Error).message}`
+        this.#irreplaceable.add(source.path)
       }
     }
     const torn = !source.sealed
