@@ -21,6 +21,8 @@ export class StoredMessage {
   readonly at: number
   /** Records of that batch that name it. */
   records = 0
+  /** It waited in a shared group, and may come back to it: taking records back could leave it nobody's for a moment. */
+  wasShared = false
   /** The PUBACK that waits for nothing but this message. */
   waiting: EarlyRelease | undefined
 

@@ -214,7 +214,7 @@ export class Journal {
   queuedDropped(clientId: string, delivery: Delivery): void {
     const { stored } = delivery.message
     if (this.isVolatile || delivery.qos === 0 || stored === undefined) return
-    if (delivery.recordedIn === this.#batch.ticket) this.#takeBack(stored, delivery)
+    if (delivery.recordedIn === this.#batch.ticket) this.#takeBack(stored, delivery.recordedAt)
     else this.#append({ type: 'message-dropped', clientId, message: stored.number })
     this.#dereference(stored)
   }
@@ -224,10 +224,9 @@ export class Journal {
     const { qos, retain, subscriptionIds } = delivery
     if (this.isVolatile || qos === 0) return
     const stored = this.#stored(delivery.message)
-    const wasQueued = delivery.recordedIn !== 0
-    if (!wasQueued) stored.references++
-    else if (delivery.recordedIn === this.#batch.ticket) this.#takeBack(stored, delivery)
-    else delivery.isQueuedInStore = true
+    if (delivery.recordedIn === 0) stored.references++
+    delivery.queuedIn = delivery.recordedIn
+    delivery.queuedAt = delivery.recordedAt
     const subscriptionIdentifiers = subscriptionIds ?? []
     this.#addFor(stored, delivery, {
       type: 'message-sent',
@@ -251,10 +250,9 @@ export class Journal {
   acknowledged(clientId: string, packetId: number, delivery: Delivery | undefined): void {
     if (this.isVolatile) return
     const stored = delivery?.message.stored
-    if (stored !== undefined && delivery!.qos === 1 && delivery!.recordedIn === this.#batch.ticket) {
-      const { number: message } = stored
-      if (!delivery!.isQueuedInStore) this.#takeBack(stored, delivery!)
-      else this.#batch.replace(delivery!.recordedAt, { type: 'message-dropped', clientId, message })
+    const mayVanish = stored !== undefined && delivery!.qos === 1 && !stored.wasShared
+    if (mayVanish && delivery!.recordedIn === this.#batch.ticket) {
+      this.#takeBackSent(clientId, stored, delivery!)
     } else {
       this.#append({ type: 'message-acknowledged', clientId, packetId })
     }
@@ -282,6 +280,7 @@ export class Journal {
     const stored = this.#stored(message)
     stored.records++
     stored.references++
+    stored.wasShared = true
     const clientId = GROUP_MARK + name
     const subscriptionIdentifiers: readonly number[] = []
     this.#append({ type: 'message-queued', clientId, message: stored.number, qos, retain, subscriptionIdentifiers })
@@ -399,9 +398,20 @@ export class Journal {
     delivery.recordedAt = this.#append(record)
   }
 
-  /** Takes the delivery's record out of the open batch. */
-  #takeBack(stored: StoredMessage, delivery: Delivery): void {
-    this.#batch.takeBack(delivery.recordedAt)
+  /** It was sent and acknowledged within the open batch: as if it had never been sent, nor queued if that was here too. */
+  #takeBackSent(clientId: string, stored: StoredMessage, delivery: Delivery): void {
+    const { queuedIn, queuedAt, recordedAt } = delivery
+    if (queuedIn !== 0 && queuedIn !== this.#batch.ticket) {
+      this.#batch.replace(recordedAt, { type: 'message-dropped', clientId, message: stored.number })
+      return
+    }
+    this.#takeBack(stored, recordedAt)
+    if (queuedIn !== 0) this.#takeBack(stored, queuedAt)
+  }
+
+  /** Takes a record that names the message out of the open batch. */
+  #takeBack(stored: StoredMessage, at: number): void {
+    this.#batch.takeBack(at)
     if (stored.batch === this.#batch.ticket) stored.records--
   }
 

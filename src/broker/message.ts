@@ -79,10 +79,11 @@ export class Delivery {
   readonly subscriptionIds: readonly number[] | undefined
   /** The shared group it comes from: there it goes back if the client leaves without having acknowledged it. */
   readonly group: SharedGroup | undefined
-  /** The journal's: the batch its latest record stands in (0: none), the place there, and whether an earlier one queued it. */
+  /** The journal's: batch (0: none) and place of its latest record, and of the one that queued it before it was sent. */
   recordedIn = 0
   recordedAt = 0
-  isQueuedInStore = false
+  queuedIn = 0
+  queuedAt = 0
 
   constructor(
     message: Message,

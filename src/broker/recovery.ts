@@ -142,7 +142,8 @@ class Recovery {
     for (const entry of queue) {
       const message = this.#message(entry.message, entry.retain)?.hold()
       if (message === undefined) continue
-      if (message.expiresAt > this.#now && group.restore(message)) {
+      if (message.expiresAt > this.#now) {
+        group.restore(message)
         this.#counts.queued++
         continue
       }

@@ -85,12 +85,14 @@ export class SharedGroup {
   }
 
   /** Puts back a message that a journal remembers; it is recorded already. The group takes over the reference. */
-  restore(message: Message): boolean {
+  restore(message: Message): void {
     this.#queue ??= new MessageQueue<Message>(this.#context.queueLimits)
-    if (!this.#queue.push(message, message.size)) return false
+    if (!this.#queue.push(message, message.size)) {
+      this.#returned.push(message) // what came back to the group was over its limit before, too
+      return
+    }
     this.#context.counters.messagesQueued++
     this.#context.counters.bytesQueued += message.size
-    return true
   }
 
   /** From now on what waits here outlives the process. */

@@ -1,10 +1,9 @@
 // A store looked at and worked on from outside: what `martlet store` does. Reading takes no lock and changes nothing, so it is
 // safe on a copy and on a store in use (whose newest commits it may or may not see); writing takes the lock.
 
-import { rm } from 'node:fs/promises'
 import { type CompactionResult, compact } from './journal/compaction.ts'
 import { syncDirectory } from './journal/file-io.ts'
-import { type Source, surveyDirectory } from './journal/journal-files.ts'
+import { discard, type Source, surveyDirectory } from './journal/journal-files.ts'
 import { JournalReader } from './journal/journal-reader.ts'
 import { LiveState } from './journal/live-state.ts'
 import { DirectoryLock } from './journal/lock.ts'
@@ -116,7 +115,7 @@ export async function compactStore(
     if (sources.length === 1 && first?.kind === 'checkpoint' && first.cut !== true)
       return { checkpoint: first, records: metrics.recordsRecovered } // compacted already
     const result = compact({ directory, sources })
-    for (const { path } of sources) if (path !== result.checkpoint.path) await rm(path, { force: true })
+    for (const source of sources) if (source.path !== result.checkpoint.path) await discard(source)
     await syncDirectory(directory)
     return result
   } finally {

@@ -136,14 +136,14 @@ test('the store hears of a resumed session that shall end with its connection, a
   const second = rig.client()
   rig.packets(second, connectPacket({ clientId: 'a', version: 5, clean: false }))
   await settled()
-  const opened = store.records.filter((record) => record.type === 'session-opened')
+  // It would not be there after a crash either, so the store forgets it at once.
   assert.equal(
-    opened.map(({ expiryInterval }) => expiryInterval),
-    [100, 0],
+    store.records.map(({ type }) => type),
+    ['session-opened', 'session-left', 'session-removed'],
   )
   second.end({ reason: 'test' })
   await settled()
-  assert.is(store.records.at(-1)?.type, 'session-removed')
+  assert.is(store.records.length, 3)
 })
 
 test('[MQTT-3.1.3-7] an identifier the broker gives is nobody’s', () => {

@@ -110,7 +110,9 @@ test('the store hears of a will with CONNECT, of its delay, and when it is over'
   const rig = new Rig({ store })
   const { wills } = rig.context
   wills.record('a', will({ delay: 10 }))
+  await settled()
   wills.connectionLost('a', will({ delay: 10 }), 100)
+  await settled()
   rig.advance(10_001)
   wills.discard('b')
   await settled()

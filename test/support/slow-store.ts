@@ -41,6 +41,11 @@ export class SlowStore implements DurableStore {
     return this.batches.flat()
   }
 
+  /** What an earlier process stored. */
+  remember(records: readonly JournalRecord[]): void {
+    this.#stored.push(...records)
+  }
+
   async open(): Promise<void> {
     if (this.#state === 'open') throw new Error('the store is open')
     this.#state = 'open'

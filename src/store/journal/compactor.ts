@@ -3,12 +3,11 @@
 // about once for each time the store doubles, disk use stays below about three times what is alive, and a start reads at
 // most twice what it needs. Commits go on all the while: they touch only the segment that is open.
 
-import { rm } from 'node:fs/promises'
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { CompactionResult, CompactionTask } from './compaction.ts'
 import { syncDirectory } from './file-io.ts'
-import type { Source } from './journal-files.ts'
+import { discard, type Source } from './journal-files.ts'
 import type { StoreEvent, StoreMetrics } from './store-events.ts'
 
 /** Short processes leave short segments; so many of them are worth a compaction whatever their size. */
@@ -91,7 +90,7 @@ export class Compactor {
       const { checkpoint, records } = result
       this.#sources = [checkpoint, ...this.#sources.slice(sources.length)]
       this.#options.replaced(sources.length, result)
-      for (const { path } of sources) if (path !== checkpoint.path) await rm(path, { force: true })
+      for (const source of sources) if (source.path !== checkpoint.path) await discard(source)
       await syncDirectory(directory)
       metrics.compactions++
       this.#patience = 1
@@ -108,8 +107,11 @@ export class Compactor {
 
   #inThread(task: CompactionTask): Promise<CompactionResult> {
     return new Promise((resolve, reject) => {
-      const worker = new Worker(new URL(`./compaction-worker${extname(import.meta.url)}`, import.meta.url), {
+      const extension = extname(import.meta.url)
+      const worker = new Worker(new URL(`./compaction-worker${extension}`, import.meta.url), {
         workerData: task,
+        // Some of Node's arguments (--input-type) make a thread fail; only sources that are not compiled need any.
+        execArgv: extension === '.js' ? [] : process.execArgv,
       })
       this.#worker = worker
       worker.once('message', resolve)

@@ -3,6 +3,7 @@
 
 import { readSync } from 'node:fs'
 import { FRAME_HEAD_BYTES, frameChecksum, HEADER_BYTES } from './file-format.ts'
+import { isDeviceError, twice } from './journal-files.ts'
 
 const BLOCK = 1 << 20
 
@@ -85,8 +86,9 @@ export class FrameReader {
   #read(target: Buffer, wanted: number, position: number): number {
     if (wanted <= 0) return 0
     try {
-      return readSync(this.#fd, target, this.#filled, wanted, position)
+      return twice(() => readSync(this.#fd, target, this.#filled, wanted, position))
     } catch (error) {
+      if (!isDeviceError(error)) throw error
       this.fault = `the file cannot be read: ${(error as Error).message}`
       return 0
     }

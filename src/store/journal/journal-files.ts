@@ -2,6 +2,7 @@
 // only; who may change something does.
 
 import { closeSync, fstatSync, openSync, readdirSync, readSync, statSync } from 'node:fs'
+import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type FileHeader, type FileKind, HEADER_BYTES, parseFileName, readHeader } from './file-format.ts'
 
@@ -15,6 +16,8 @@ export interface Source {
   readonly sealed: boolean
   /** `end` is where its first fault was found: what is missing behind it is known to be. */
   readonly cut?: boolean
+  /** What could not be read of it could not be copied either: the file must not be deleted. */
+  readonly irreplaceable?: boolean
 }
 
 export interface Layout {
@@ -36,6 +39,12 @@ interface Found {
   readonly path: string
   readonly size: number
   readonly header: FileHeader | undefined
+}
+
+/** Gets a file that a checkpoint stands for out of the way. */
+export async function discard({ path, irreplaceable }: Source): Promise<void> {
+  if (irreplaceable === true) await rename(path, `${path}.damaged`)
+  else await rm(path, { force: true })
 }
 
 /** Looks at a directory. @throws what the file system says if it cannot be listed. */
@@ -95,14 +104,32 @@ function look(path: string, id: number, kind: FileKind): Found {
   return { id, kind, path, size, header: header?.id === id && header.kind === kind ? header : undefined }
 }
 
+/** Undefined if the device cannot read it; all else (no permission, no descriptors) may pass, and is thrown. */
 function headerOf(path: string): FileHeader | undefined {
-  const fd = openSync(path, 'r')
+  let fd: number | undefined
   try {
+    fd = twice(() => openSync(path, 'r'))
     const bytes = Buffer.alloc(Math.min(HEADER_BYTES, fstatSync(fd).size))
     return readSync(fd, bytes, 0, bytes.length, 0) === HEADER_BYTES ? readHeader(bytes) : undefined
-  } catch {
-    return undefined // a file that cannot be read is as good as one without a header
+  } catch (error) {
+    if (isDeviceError(error)) return undefined
+    throw error
   } finally {
-    closeSync(fd)
+    if (fd !== undefined) closeSync(fd)
+  }
+}
+
+/** The device cannot give the bytes back. Only that is damage. */
+export function isDeviceError(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'EIO'
+}
+
+/** Tries again, once, what the device refused: what it refuses twice counts as damage, so it is worth asking. */
+export function twice<T>(read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    if (!isDeviceError(error)) throw error
+    return read()
   }
 }

@@ -4,7 +4,7 @@
 import { closeSync, openSync } from 'node:fs'
 import type { JournalRecord } from '../journal-record.ts'
 import { FrameReader } from './frame-reader.ts'
-import type { Source } from './journal-files.ts'
+import { isDeviceError, type Source, twice } from './journal-files.ts'
 import { type DecoderOptions, RecordDecoder } from './record-decoder.ts'
 
 export interface ReadFault {
@@ -81,8 +81,9 @@ export class JournalReader {
 
   #open(source: Source): number | undefined {
     try {
-      return openSync(source.path, 'r')
+      return twice(() => openSync(source.path, 'r'))
     } catch (error) {
+      if (!isDeviceError(error)) throw error
       this.faults.push({ source, offset: 0, reason: (error as Error).message })
       return undefined
     }

@@ -44,6 +44,8 @@ export class Recovery {
   readonly #index = new MessageIndex()
   /** Source → where its good bytes end, for those with a fault. */
   readonly #ends = new Map<string, number>()
+  /** Sources whose unreadable part could not be copied. */
+  readonly #irreplaceable = new Set<string>()
 
   constructor(directory: string, options: RecoveryOptions) {
     this.#directory = directory
@@ -103,7 +105,7 @@ export class Recovery {
     const size = existsSync(source.path) ? (await stat(source.path)).size : 0
     const target = join(this.#directory, damagedName(source.id, offset))
     let outcome = 'nothing was left to keep'
-    if (size > offset && offset > 0) {
+    if (size > offset) {
       try {
         await copyRange(source.path, offset, size, target)
         metrics.bytesSetAside += size - offset
@@ -111,6 +113,7 @@ export class Recovery {
         truncateSync(source.path, offset)
       } catch (error) {
         outcome = `the ${size - offset} bytes behind it stay there, unread: ${(error as Error).message}`
+        this.#irreplaceable.add(source.path)
       }
     }
     const torn = !source.sealed
