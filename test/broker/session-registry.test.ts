@@ -125,7 +125,7 @@ test('[MQTT-3.14.2-2] the store hears that a session ended although DISCONNECT m
   assert.is(store.records.at(-1)?.type, 'session-removed')
 })
 
-test('the store hears of a resumed session that shall end with its connection, and of its end', async () => {
+test('the store hears of a resumed session that shall end with its connection, once', async () => {
   const store = new SlowStore({ automatic: true })
   await store.open()
   const rig = new Rig({ store })
