@@ -141,14 +141,6 @@ export const mosquittoPub = async (broker: Address, args: string[], input?: stri
   if (code !== 0) throw new Error(`mosquitto_pub ${args.join(' ')} ended with ${code}:\n${peer.lines.join('\n')}`)
 }
 
-/** Runs mosquitto_rr, which publishes a request and ends with the first response; returns what it printed. */
-export const mosquittoRr = async (broker: Address, args: string[]): Promise<string> => {
-  const peer = new PeerProcess('mosquitto_rr', [...addressArguments(broker), '-V', 'mqttv5', ...args])
-  const code = await peer.exit()
-  if (code !== 0) throw new Error(`mosquitto_rr ${args.join(' ')} ended with ${code}:\n${peer.lines.join('\n')}`)
-  return peer.lines.join('\n')
-}
-
 /** Starts mosquitto_sub; resolves when its subscriptions are acknowledged. Messages are lines `= topic qos retain payload`. */
 export const mosquittoSub = async (broker: Address, args: string[]): Promise<PeerProcess> => {
   const peer = new PeerProcess('mosquitto_sub', [...addressArguments(broker), '-d', '-F', '= %t %q %r %p', ...args])
