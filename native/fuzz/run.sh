@@ -1,7 +1,7 @@
 #!/bin/sh
 # Fuzzes the native parts with libFuzzer under ASan and UBSan. Usage: native/fuzz/run.sh [SECONDS for each target] [TARGET].
 # What it learns stays in build/fuzz/corpus; an input that fails is kept in build/fuzz/failures and named, and
-# `build/fuzz/TARGET FILE` runs it again. The last line is `N passed, N failed`; code 77: no clang++ with libFuzzer here.
+# `build/fuzz/TARGET FILE` runs it again. `run.sh check` only asks whether it can be done. The last line is `N passed, N failed`; code 77: no clang++ with libFuzzer here.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 seconds=${1:-10}
@@ -16,6 +16,7 @@ if ! "$CXX" -fsanitize=fuzzer,address,undefined "$out/probe.cc" -o "$out/probe" 
   echo "skipped: $CXX with libFuzzer and its sanitizers is not installed (clang, libclang-rt-dev)"
   exit 77
 fi
+[ "$seconds" = check ] && exit 0
 
 flags='-std=c++20 -g -O1 -Wall -Wextra -fno-omit-frame-pointer -fno-sanitize-recover=all -Inative/src -Inative/test -Inative/fuzz'
 sanitizers='address,undefined'
