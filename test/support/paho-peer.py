@@ -1,7 +1,6 @@
 # A paho-mqtt client driven by JSON lines on standard input; it tells what happens in JSON lines on standard output.
 # Commands: connect, subscribe, unsubscribe, publish, disconnect. Ends when its input does.
 import json
-import os
 import sys
 
 import paho.mqtt.client as mqtt
