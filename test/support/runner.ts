@@ -3,7 +3,7 @@
 //
 //   npm test                     everything; integration tests twice: default sizes, and MARTLET_SIZES=tiny
 //   npm test -- test/mqtt        the files whose path contains a filter (`lint` and `native` are filters too)
-//   npm run test:long            MARTLET_LONG=1: fuzzers, test/long, then all that touches the addon with its sanitizer build;
+//   npm run test:long            MARTLET_LONG=1: test/long, then all that touches the addon with its sanitizer build;
 //                                one file at a time
 //
 // A skipped test says so on its output: `skipped: NAME`, and below it `because: REASON`.
@@ -12,7 +12,6 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type Ending, type Report, readCheck, readUvu } from './runner-report.ts'
-import { longSize } from './target.ts'
 
 interface Job {
   readonly name: string
@@ -58,11 +57,6 @@ function checks(): Job[] {
   if (existsSync(native)) {
     jobs.push({ name: 'native', command: 'bash', args: [native], environment: {}, read: readCheck })
   }
-  const fuzz = join(ROOT, 'native', 'fuzz', 'run.sh')
-  if (LONG && existsSync(fuzz)) {
-    const seconds = `${longSize(200)}` // for each of three targets: ten minutes in full, one where sizes are a tenth
-    jobs.push({ name: 'fuzz', command: 'bash', args: [fuzz, seconds], environment: {}, read: readFuzz })
-  }
   const biome = join(ROOT, 'node_modules', '@biomejs', 'biome', 'bin', 'biome')
   const args = [biome, 'check', '--error-on-warnings', '--colors=off']
   if (!LONG) jobs.push({ name: 'lint', command: process.execPath, args, environment: {}, read: readCheck })
@@ -80,12 +74,6 @@ function testFiles(): string[] {
 
 function isLong(file: string): boolean {
   return file.startsWith('test/long/')
-}
-
-/** Code 77: there is no clang++ with libFuzzer here, which only CI must have. */
-function readFuzz(output: string, ending: Ending): Report {
-  if (ending.code !== 77 || process.env.CI) return readCheck(output, ending)
-  return { passed: 0, failed: 0, skipped: 1, reasons: [output.trim().replace(/^skipped: /, 'fuzz: ')] }
 }
 
 function usesAddon(file: string): boolean {
