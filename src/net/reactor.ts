@@ -103,10 +103,17 @@ export class Reactor {
     return this.#receivers.filter((receiver) => receiver !== undefined)
   }
 
-  /** Listens on a numeric address; returns listener id and port. Throws with `code` EADDRINUSE and the like. */
+  /**
+   * Listens on a numeric address; returns listener id and port. Throws with `code` EADDRINUSE and the like, and as Node's
+   * own errors have them `address` and `port`: of many listeners, the one that failed.
+   */
   listen(options: ListenOptions): { listener: number; port: number } {
-    const listener = this.#native.listen(options)
-    return { listener, port: this.#native.port(listener) }
+    try {
+      const listener = this.#native.listen(options)
+      return { listener, port: this.#native.port(listener) }
+    } catch (error) {
+      throw Object.assign(error as Error, { address: options.host, port: options.port })
+    }
   }
 
   /** What TLS listeners offer; returns a number for `listen`. Throws an Error that says what cannot be used. */

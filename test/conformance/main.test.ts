@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -98,6 +99,9 @@ test('every report format writes its file', async () => {
     const junit = await read('junit')
     assert.match(junit, /<testsuite name="mqtt-3\.1\.1\.ping" tests="1" failures="1"/)
     assert.match(junit, /<failure message="expected PINGRESP/)
+    const parser = ['-c', 'import sys, xml.dom.minidom as dom; dom.parseString(sys.stdin.buffer.read())']
+    const { status, stderr } = spawnSync('python3', parser, { input: junit, encoding: 'utf8' })
+    assert.is(status, 0, `not well-formed XML: ${stderr}`)
     const json = JSON.parse(await read('json')) as { verdicts: { id: string; outcome: string }[] }
     assert.equal(
       json.verdicts.map((v) => [v.id, v.outcome]),

@@ -77,14 +77,14 @@ test('close() takes no client that never reads for an excuse', async () => {
   await broker.close()
 })
 
-test('a port in use rejects with EADDRINUSE', async () => {
+test('a port in use rejects with EADDRINUSE, and with the one address that is taken', async () => {
   const { port } = await listen()
   const second = createBroker()
   const error = await second.listen({ port }).then(
     () => undefined,
-    (reason: NodeJS.ErrnoException) => reason,
+    (reason: NodeJS.ErrnoException & { address?: string; port?: number }) => reason,
   )
-  assert.is(error?.code, 'EADDRINUSE')
+  assert.equal([error?.code, error?.address, error?.port], ['EADDRINUSE', '127.0.0.1', port])
   await second.close()
 })
 
