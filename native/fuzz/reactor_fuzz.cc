@@ -41,7 +41,7 @@ class Story {
  public:
   explicit Story(Input& in) : kernel_(in.four()) {
     const bool tiny = in.byte() & 1;
-    Options options{kSlots, tiny ? 64u : 4096u, 8, 4, 2, 2000, 6000, 4000, 1000, tiny ? 700u : 100'000u, 0, true};
+    Options options{kSlots, tiny ? 64u : 4096u, 8, 4, 2, 2000, 6000, 4000, 1000, tiny ? 700u : 100'000u, 0, 4, true};
     inbox_.resize((tiny ? 64 : 256) * wire::kRecordWords);
     inbox_bytes_.resize(tiny ? 4096 : 12'000);
     outbox_.resize(256);
@@ -66,7 +66,9 @@ class Story {
     reactor_ = std::make_unique<Reactor>(options, memory, on_turn, this);
     CHECK(reactor_->open() == 0);
     ListenError error;
-    CHECK(reactor_->listen({"127.0.0.1", 0, 0, false, false}, &error) == 0);
+    ListenOptions plain;
+    plain.host = "127.0.0.1";
+    CHECK(reactor_->listen(plain, &error) == 0);
   }
 
   void take(const Step& step) {

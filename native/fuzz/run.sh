@@ -23,7 +23,7 @@ sanitizers='address,undefined'
 newest=$(ls -t native/src/*/*.h native/test/*.h native/fuzz/*.h | head -n 1)
 objects=
 stale=
-for source in $(ls native/src/*/*.cc native/test/fake_kernel.cc | grep -v -e node_loop.cc -e net/sockets.cc); do
+for source in $(ls native/src/*/*.cc native/test/fake_kernel.cc native/test/no_tls.cc | grep -v -e node_loop.cc -e net/sockets.cc -e net/tls); do
   object="$out/objects/$(echo "$source" | tr / -).o"
   objects="$objects $object"
   if [ ! -e "$object" ] || [ "$source" -nt "$object" ] || [ "$newest" -nt "$object" ]; then stale="$stale $source"; fi
