@@ -5,6 +5,7 @@
       'sources': [
         'native/src/addon.cc',
         'native/src/arguments.cc',
+        'native/src/loop/accepting.cc',
         'native/src/loop/commands.cc',
         'native/src/loop/node_loop.cc',
         'native/src/loop/reactor.cc',

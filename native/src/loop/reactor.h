@@ -1,6 +1,6 @@
 // The Reactor: one poll, one inbox, one call, one flush. It owns sockets, what they have not yet delivered and what
 // they have not yet sent, and keeps the promises of native/index.d.ts. It knows no Node and no N-API: it is given
-// memory and a function to call. Implemented in reactor.cc (turn and lifetime), reading.cc (sockets to records),
+// memory and a function to call. Implemented in reactor.cc (turn and lifetime), accepting.cc, reading.cc (sockets to records),
 // streams.cc (connections with layers), writing.cc (frames to sockets) and commands.cc (the outbox).
 #pragma once
 
@@ -121,12 +121,14 @@ class Reactor {
   void owe(uint32_t slot, Connection& connection);  // something to tell at the next turn's start
   bool tell_owed(uint32_t slot, Connection& connection);
 
-  // -- sockets to records (reading.cc)
+  // -- new connections (accepting.cc)
   bool accept(uint32_t id, Listener& listener);
   void open_connection(int fd, const sockaddr_storage& peer, uint32_t listener_id);
   void pause_listener(uint32_t id, Listener& listener, int error);
   void set_listener_interest(uint32_t id, Listener& listener, uint32_t events);
   bool tell_listener(uint32_t id, Listener& listener);
+
+  // -- sockets to records (reading.cc)
   bool read(uint32_t slot, Connection& connection);
   bool read_bytes(uint32_t slot, Connection& connection);
   bool read_large(uint32_t slot, Connection& connection);
