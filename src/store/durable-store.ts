@@ -11,10 +11,6 @@ export type * from './journal-record.ts'
 export interface DurableStore {
   /** Nothing survives the process: commits resolve at once, and nobody needs to wait for one. */
   readonly volatile: boolean
-  /** Once recovered: the highest number a message was ever stored under, if it knows more than its records say. */
-  readonly newestMessage?: number
-  /** Once recovered: the highest wall time in any record ever, ms, if it knows more than its records say. */
-  readonly newestWallTime?: number
   /** Makes it usable. Rejects if another process has it, or if it is damaged beyond what `recover` can skip. */
   open(): Promise<void>
   /** All records committed by earlier processes, oldest first. Once, after `open` and before the first `commit`. */

@@ -56,7 +56,13 @@ test('while the store fails an MQTT 5 publisher hears 0x97 where a message would
   const { rig, store } = await setup()
   const client = await publisher(rig, 5)
   await failing(rig, store)
-  rig.packets(client, publish5('away/1', 1), publish5('away/2', 2, 2), publish5('here/1', 3), publish5('kept', 4, 1, true))
+  rig.packets(
+    client,
+    publish5('away/1', 1),
+    publish5('away/2', 2, 2),
+    publish5('here/1', 3),
+    publish5('kept', 4, 1, true),
+  )
   await settled()
   await settled()
   assert.equal(sent(rig), ['4003000197', '5003000297', '40020003', '4003000497'])
