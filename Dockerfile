@@ -15,6 +15,7 @@ WORKDIR /martlet
 COPY --from=build /martlet/package.json ./
 COPY --from=build /martlet/bin bin
 COPY --from=build /martlet/dist/src dist/src
+COPY --from=build /martlet/dist/conformance dist/conformance
 COPY --from=build /martlet/prebuilds prebuilds
 COPY --from=build /martlet/node_modules node_modules
 COPY docker/martlet.yaml /etc/martlet/martlet.yaml

@@ -93,6 +93,11 @@ export class RecoveredState {
     return this.#messages.get(number)?.record
   }
 
+  /** In how many places it is needed. */
+  referencesOf(number: number): number {
+    return this.#messages.get(number)?.references ?? 0
+  }
+
   get messageCount(): number {
     return this.#messages.size
   }

@@ -55,27 +55,35 @@ class Recovery {
 
   run(): Recovered {
     const { sessions, retained, wills, records } = this.#state
+    // First what is over: the messages it needed are needed in one place fewer.
+    for (const [clientId, session] of sessions) if (this.#expiryOf(session) <= this.#now) this.#expire(clientId)
     // Sessions whose clients were connected come behind those whose clients had left: they leave now.
     for (const [clientId, session] of sessions) if (session.leftAt !== undefined) this.#session(clientId, session)
     for (const [clientId, session] of sessions) if (session.leftAt === undefined) this.#session(clientId, session)
     for (const [clientId, group] of sessions) if (clientId.startsWith(GROUP_MARK)) this.#group(clientId, group)
     for (const [topicName, message] of retained) this.#retain(topicName, message)
     for (const [clientId, will] of wills) this.#will(clientId, will)
+    for (const message of this.#messages.values()) message.release()
     return { records, ...this.#counts }
+  }
+
+  /** When the session ends, ms of the broker's clock. */
+  #expiryOf({ expiryInterval, leftAt = this.#wall }: RecoveredSession): number {
+    return this.#monotonic(leftAt + Math.min(expiryInterval, this.#context.settings.sessionExpiry) * 1000)
+  }
+
+  #expire(clientId: string): void {
+    if (clientId.startsWith(GROUP_MARK)) return
+    this.#state.apply({ type: 'session-removed', clientId })
+    this.#context.journal.sessionRemoved(clientId)
+    this.#context.counters.sessionsExpired++
+    this.#counts.expired++
   }
 
   #session(clientId: string, recovered: RecoveredSession): void {
     if (clientId.startsWith(GROUP_MARK)) return
     const { journal, sessions, settings } = this.#context
-    const { leftAt = this.#wall } = recovered
     const expiryInterval = Math.min(recovered.expiryInterval, settings.sessionExpiry)
-    const expiresAt = this.#monotonic(leftAt + expiryInterval * 1000)
-    if (expiresAt <= this.#now) {
-      journal.sessionRemoved(clientId)
-      this.#counts.expired++
-      this.#context.counters.sessionsExpired++
-      return
-    }
     const session = new Session(this.#context, clientId, recovered.protocolVersion)
     session.expiryInterval = expiryInterval
     for (const { topicFilter, ...options } of recovered.subscriptions.values()) {
@@ -90,7 +98,7 @@ class Recovery {
       session.inbound = new InboundQos2(65535)
       for (const packetId of recovered.inbound) session.inbound.add(packetId)
     }
-    sessions.restore(session, expiresAt)
+    sessions.restore(session, this.#expiryOf(recovered))
     // Its clock runs from here, also if we crash again before it is back.
     if (recovered.leftAt === undefined) journal.sessionLeft(session, this.#wall)
     this.#counts.sessions++
@@ -135,7 +143,9 @@ class Recovery {
     const name = clientId.slice(GROUP_MARK.length)
     const group = router.sharedGroup(name)
     if (group === undefined) {
-      journal.sessionRemoved(clientId)
+      const waiting = [...queue].flatMap((entry) => this.#message(entry.message, entry.retain)?.hold() ?? [])
+      journal.groupRemoved(name, waiting)
+      for (const message of waiting) message.release()
       return
     }
     group.restored()
@@ -204,13 +214,10 @@ class Recovery {
     return delivery
   }
 
-  /** The message with one more of its places put back. */
+  /** The message of that number, made once. */
   #message(number: number, retain: boolean): Message | undefined {
     const known = this.#messages.get(number)
-    if (known !== undefined) {
-      known.stored!.references++
-      return known
-    }
+    if (known !== undefined) return known
     const record = this.#state.message(number)
     if (record === undefined) return undefined
     const { kept } = this.#context
@@ -229,8 +236,8 @@ class Recovery {
       expiresAt: this.#monotonic(record.expiresAt),
     })
     message.stored = new StoredMessage(message, number, RECOVERED, 0)
-    message.stored.references = 1
-    this.#messages.set(number, message)
+    message.stored.references = this.#state.referencesOf(number)
+    this.#messages.set(number, message.hold()) // until everything is put back
     return message
   }
 

@@ -1,0 +1,37 @@
+// The promise as its first reader tries it: a subscriber with a session goes away, 10,000 messages are published with
+// QoS 1, the broker is killed the instant the last PUBACK is in, and after its restart all of them arrive, in order.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test as uvu } from 'uvu'
+import * as assert from 'uvu/assert'
+import { startBroker } from '../support/broker-process.ts'
+import { closePeers, mosquittoPub, mosquittoSub, PeerProcess, withPeer } from '../support/peers.ts'
+import { skipped, target } from '../support/target.ts'
+
+const test = target === 'martlet' ? withPeer(uvu, 'mosquitto_pub') : skipped(uvu, 'Mosquitto makes no such promise')
+uvu.after.each(closePeers)
+
+const COUNT = 10_000
+
+test(`kill -9 at the last PUBACK of ${COUNT} loses none of them`, async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'shown-'))
+  const settings = { persistence: true, persistence_location: join(folder, 'data'), max_queued_messages: 0 }
+  try {
+    const broker = await startBroker({ settings })
+    const subscriber = ['-c', '-i', 'x', '-q', '1', '-t', 'a']
+    await mosquittoSub(broker, [...subscriber, '-E'])
+    const lines = Array.from({ length: COUNT }, (_, n) => `${n}`)
+    await mosquittoPub(broker, ['-q', '1', '-t', 'a', '-l'], `${lines.join('\n')}\n`)
+    await broker.kill9()
+    const again = await startBroker({ settings })
+    const back = new PeerProcess('mosquitto_sub', ['-p', `${again.port}`, ...subscriber, '-C', `${COUNT}`])
+    assert.is(await back.exit(), 0)
+    assert.equal(back.lines, lines)
+    await again.stopCleanly()
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
+
+uvu.run()
