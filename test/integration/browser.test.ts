@@ -1,7 +1,7 @@
 // The WebSocket bridge: a page in a real browser and a TCP device talk through one broker and one port, over wss.
 // Without Chromium it is skipped, under CI it fails.
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -92,13 +92,44 @@ for (const scheme of ['ws', 'wss']) {
       await broker.close()
       assert.is(await closing, '/closed?code=1000&clean=true')
     } finally {
-      browser.kill9()
+      browser.terminate()
       await browser.exit().catch(() => undefined)
+      await browserGone()
       web.closeAllConnections()
       web.close()
       rmSync(profile, { recursive: true, force: true, maxRetries: 10 })
     }
   })
+}
+
+/** The browser's helper processes end a moment after it; until then the runner would call them left over. */
+async function browserGone(): Promise<void> {
+  const group = groupOf('self')
+  for (let tries = 0; tries < 500; tries++) {
+    const processes = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
+    if (!processes.some((pid) => groupOf(pid) === group && commandOf(pid).includes('chrom'))) return
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  throw new Error('the browser does not end')
+}
+
+/** The process group; undefined when the process has ended. */
+function groupOf(pid: string): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'latin1')
+      .replace(/^.*\) /s, '')
+      .split(' ')[2]
+  } catch {
+    return undefined
+  }
+}
+
+function commandOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1')
+  } catch {
+    return ''
+  }
 }
 
 test.run()
