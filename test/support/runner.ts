@@ -9,7 +9,7 @@
 // A skipped test says so on its output: `skipped: NAME`, and below it `because: REASON`.
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type Ending, type Report, readCheck, readUvu } from './runner-report.ts'
 
@@ -141,7 +141,8 @@ async function run(job: Job): Promise<Outcome> {
   clearTimeout(timer)
   running.delete(child)
   const report = job.read(output, late ? { ...ending, deadline } : ending)
-  const leftover = killGroup(child) && !late ? 'it left processes running' : undefined
+  const leftover = groupLives(child) && !late ? 'it left processes running' : undefined
+  killGroup(child)
   const seconds = (performance.now() - started) / 1000
   if (leftover === undefined || report.problem !== undefined) return { ...report, job, output, seconds }
   return { ...report, failed: Math.max(1, report.failed), problem: leftover, job, output, seconds }
@@ -163,6 +164,24 @@ function endOf(child: ChildProcess): Promise<Ending> {
 }
 
 /** Kills whatever is left of a job's process group; false when there is nothing left. */
+/**
+ * Whether the group still has a process that does anything. Zombies do not count: where process 1 reaps no orphans, as in
+ * many containers, they stay for ever.
+ */
+function groupLives(child: ChildProcess): boolean {
+  return readdirSync('/proc').some((name) => {
+    if (!/^\d+$/.test(name)) return false
+    try {
+      const [state, , group] = readFileSync(`/proc/${name}/stat`, 'latin1')
+        .replace(/^.*\) /s, '')
+        .split(' ')
+      return group === String(child.pid) && state !== 'Z'
+    } catch {
+      return false // it has ended meanwhile
+    }
+  })
+}
+
 function killGroup(child: ChildProcess): boolean {
   if (child.pid === undefined) return false
   try {
