@@ -2,6 +2,7 @@
 // a limit that is not here does not exist. To add a setting: one entry here, then `npm run docs`.
 // Keys are Mosquitto's where Mosquitto has the setting. Sizes of the reactor's memory stand in schema-reactor.ts.
 
+import { overload } from './schema-overload.ts'
 import { reactor } from './schema-reactor.ts'
 import { boolean, bytes, choice, integer, list, path, seconds, text } from './setting.ts'
 
@@ -273,6 +274,7 @@ export const settingGroups = {
   Messages: messages,
   Protocol: mqtt5,
   Connections: connections,
+  Overload: overload,
   Operation: operation,
   'The reactor’s memory and budgets': reactor,
 } as const
@@ -283,6 +285,7 @@ export const settings = {
   ...messages,
   ...mqtt5,
   ...connections,
+  ...overload,
   ...operation,
   ...reactor,
 } as const

@@ -15,6 +15,7 @@ import { MemoryStore } from '../store/memory-store.ts'
 import type { Counters } from '../telemetry/counters.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { type Clock, systemClock } from '../timers/clock.ts'
+import { overloadSettings } from './overload-settings.ts'
 import { SystemTopics } from './system-topics.ts'
 
 export interface ListenOptions {
@@ -201,6 +202,7 @@ function brokerSettings(configuration: Configuration): BrokerSettings {
     allowZeroLengthClientId: configuration.allowZeroLengthClientid,
     autoIdPrefix: configuration.autoIdPrefix,
     connectionMessages: configuration.connectionMessages,
+    overload: overloadSettings(configuration),
   }
 }
 

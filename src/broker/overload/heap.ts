@@ -1,0 +1,27 @@
+// V8's heap, as the memory guard sees it. The only place that asks V8 for a collection, see memory-guard.ts for when.
+import { getHeapStatistics, setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+
+export interface Heap {
+  /** Bytes V8 may grow to before it ends the process. */
+  readonly limit: number
+  /** Bytes in use, what is garbage included. */
+  used(): number
+  /** Collects what is garbage, now. */
+  collect(): void
+}
+
+let collect: (() => void) | undefined
+
+/** This process's heap; shared with the program that embeds the broker. */
+export const v8Heap: Heap = {
+  limit: getHeapStatistics().heap_size_limit,
+  used: () => getHeapStatistics().used_heap_size,
+  collect() {
+    if (collect === undefined) {
+      setFlagsFromString('--expose-gc')
+      collect = runInNewContext('gc') as () => void
+    }
+    collect()
+  },
+}
