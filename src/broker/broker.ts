@@ -24,6 +24,7 @@ import { forwardableProperties } from './forwardable-properties.ts'
 import type { Hooks, Verdict } from './hooks.ts'
 import { Journal } from './journal.ts'
 import { Message } from './message.ts'
+import { Overload } from './overload/overload.ts'
 import { Publication } from './publication.ts'
 import { RetainedStore } from './retained-store.ts'
 import { Router } from './router.ts'
@@ -37,6 +38,10 @@ import { type Will, Wills } from './wills.ts'
 export interface BrokerReactor extends Wire {
   newGroup(connectionOf: (member: Subscription) => Connection): RecipientGroup<Subscription>
   resumeListener(listener: number): void
+  /** Bytes waiting to be written to all connections together. */
+  readonly queuedBytes: number
+  /** Bytes of all kept frames. */
+  readonly keptBytes: number
   receivers(): ConnectionReceiver[]
 }
 
@@ -99,6 +104,14 @@ export class Broker implements ReactorReceiver {
       log.error({ err: error }, 'the store failed: what it did not take is not acknowledged'),
     )
     const { memory, outbox, kept } = reactor
+    const overload = new Overload({
+      settings: settings.overload,
+      counters,
+      throttled,
+      clock,
+      timers,
+      keptBytes: () => reactor.keptBytes,
+    })
     const context: BrokerContext = {
       settings,
       queueLimits: { count: settings.maxQueuedMessages, bytes: settings.maxQueuedBytes },
@@ -114,9 +127,12 @@ export class Broker implements ReactorReceiver {
       events,
       journal,
       router: new Router(reactor, settings.maxTopicLevels, () => context),
-      retained: new RetainedStore({ settings, counters, throttled, journal, clock }),
+      overload,
+      retained: new RetainedStore({ settings, counters, throttled, journal, clock, memory: overload.memory }),
       sessions: undefined as unknown as SessionRegistry,
-      wills: new Wills(timers, clock, journal, (clientId, will) => this.#publishWill(clientId, will)),
+      wills: new Wills(timers, clock, journal, counters, (clientId, will) =>
+        this.#guard(() => this.#publishWill(clientId, will)),
+      ),
       publication: new Publication(outbox, kept, () => clock.now()),
       tap: (publication, clientId) => this.#tap(publication, clientId),
       queuedBytes: (connection) => memory.queued[connection.slot]!,
@@ -128,6 +144,7 @@ export class Broker implements ReactorReceiver {
     this.#every(10_000, (now) => throttled.flush(now))
     const sweep = new ExpirySweep(this.#context)
     this.#every(SWEEP_INTERVAL, (now) => sweep.run(now))
+    this.#every(SWEEP_INTERVAL, (now) => this.#relieve(now))
   }
 
   // ── called by the reactor ────────────────────────────────────────────────────────────────────────────────────────
@@ -226,6 +243,7 @@ export class Broker implements ReactorReceiver {
     const clients = this.#reactor.receivers().filter((receiver) => receiver instanceof Client)
     // First all wills, then all ends: those who watch others see them go.
     for (const client of clients) client.sendWillNow()
+    this.#context.wills.publishDue()
     const { serverReference } = this.settings
     const reasonCode = serverReference === '' ? ReasonCode.ServerShuttingDown : ReasonCode.UseAnotherServer
     for (const client of clients) client.end({ reason: 'the broker is closing', reasonCode })
@@ -312,6 +330,21 @@ export class Broker implements ReactorReceiver {
     if (!this.events.hasPublishedListener) return
     const { topic, qos, retain } = publication
     this.events.tell('published', { topic: topic.name, payload: publication.keep().payload(), qos, retain, clientId })
+  }
+
+  #relieve(now: number): void {
+    const { overload, wire } = this.#context
+    if (overload.memory.isHeapShort) overload.memory.look(now)
+    const clients = (): Client[] => this.#reactor.receivers().filter((receiver) => receiver instanceof Client)
+    overload.relieveOutput(this.#reactor.queuedBytes, wire.memory, clients)
+  }
+
+  #guard(action: () => void): void {
+    try {
+      action()
+    } catch (error) {
+      this.handleBug(error)
+    }
   }
 
   #retry(now: number): void {

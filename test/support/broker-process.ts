@@ -26,6 +26,7 @@ export interface Settings {
   sys_interval?: number
   max_keepalive?: number
   persistent_client_expiration?: string
+  takeover_delay?: number
   log_level?: string
 }
 

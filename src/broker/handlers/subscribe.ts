@@ -94,6 +94,11 @@ function subscribe(client: Client, request: SubscriptionRequest, verdict: Verdic
     return { reasonCode: ReasonCode.TopicFilterInvalid, replay: undefined }
   }
   if (!session.hasRoomFor(filter)) return { reasonCode: ReasonCode.QuotaExceeded, replay: undefined }
+  context.overload.memory.grew()
+  if (context.overload.memory.isHeapShort && session.subscriptions?.has(filter) !== true) {
+    context.counters.refusedForMemory++
+    return { reasonCode: ReasonCode.QuotaExceeded, replay: undefined }
+  }
   const options = session.isBridge
     ? { qos, noLocal: true, retainAsPublished: true, subscriptionId: 0 }
     : { qos, noLocal, retainAsPublished, subscriptionId }
