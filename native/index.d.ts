@@ -6,11 +6,12 @@
 // clients, sessions, subscriptions, deadlines or policy.
 //
 // A CONNECTION is slot + generation. Slots are reused oldest first and only after the turn that told of `closed`; a
-// command with a stale generation does nothing. Times are milliseconds of CLOCK_MONOTONIC, as float64.
+// command with a stale generation does nothing. STREAM LAYERS (PROXY header, TLS, WebSocket) stand between a socket and the
+// splitter where a listener asks for them; packets, commands and limits are the same with and without. Times are milliseconds of CLOCK_MONOTONIC, as float64.
 //
 // INBOX RECORDS are 8 int32 words in `inbox`; offsets point into `inboxBytes` and hold for this turn only.
 //   word      0                1     2           3           4            5            6          7
-//   opened    1                slot  generation  listener    address off  address len  0          0      "ip:port" / "[ip]:port"
+//   opened    1                slot  generation  listener    address off  address len  0          0      "ip:port" / "[ip]:port" / "unix:pid=1,uid=2"
 //   packet    2 | first<<8     slot  generation  topic id    body off     body len     kept|0     0      body: after the fixed header
 //   topic     3                0     0           topic id    name off     name len     0          0      before the packet that shows it
 //   forgotten 4                0     0           topic id    0            0            0          0      only as a turn's first records
@@ -22,6 +23,8 @@
 //   malformed 10 | first<<8    slot  generation  0           0            0            0          0      Remaining Length of 5 bytes; reading has stopped for good
 //   accept-paused 11           0     0           listener    errno        0            0          0      out of descriptors; `listenerResume` goes on
 //   refused   12               0     0           listener    count        0            0          0      no free slot: accepted and closed at once
+//   learned   13               slot  generation  fact        text off     text len     0          0      a layer learned who the peer is: see Fact
+//   stream-failed 14           slot  generation  0           text off     text len     0          0      a layer cannot go on: why; `ended` follows
 // `packet` with kept != 0: the packet was too large for the inbox; body off is 0, body len its real length, and the body
 // is a kept frame (negative handle, chosen by native code, owned by TypeScript from now on: release it). Read it with
 // `readKept`. Promised: packets before `ended`, `ended` before `closed`, exactly one `closed` for each `opened`, nothing
@@ -61,6 +64,16 @@
 // `outputLimit`, although they were offered to the socket first, and any PUBLISH larger than its `maxPacketOut`, is left out
 // whole, counted and reported (`overflowed`). `multicast` is for QoS 0. Outside `finish`, `close` drops what is queued.
 // What TypeScript writes outside a turn is carried out and flushed before the loop sleeps (uv_prepare).
+
+/** What a `learned` record tells, before the connection's first packet. */
+export type Fact =
+  | 1 /* address: from a PROXY header or X-Forwarded-For; takes the place of the one `opened` told */
+  | 2 /* common name of the verified client certificate */
+  | 3 /* its subject, RFC 2253 */
+  | 4 /* PSK identity */
+  | 5 /* TLS version and cipher */
+  | 6 /* server name the client asked for */
+  | 7 /* protocol: "WebSocket mqtt" */
 
 /** Close reasons of a `closed` record. */
 export type CloseReason =
@@ -102,15 +115,33 @@ export interface ReactorOptions {
   lowWater: number
   flushAfter: number // bytes queued by commands since the last flush that force one, e.g. 4 MiB
   userTimeout: number // TCP_USER_TIMEOUT, ms; 0 leaves the system's
+  handshakeBudget: number // steps of TLS handshakes in a turn
   poison: boolean // tests: overwrite the inbox with 0xA5 after each turn
 }
 
 export interface ListenOptions {
-  host: string // numeric IPv4 or IPv6 address
+  host: string // numeric IPv4 or IPv6 address; without meaning with `socketPath` or `descriptor`
   port: number // 0: any free port
+  device?: string // network interface; default: all
+  socketPath?: string // a Unix socket: a leftover file is removed if nobody listens on it; ours is removed at unlisten
+  mode?: number // of its file, e.g. 0o660; default: as umask has it
+  owner?: string // of its file: names or numbers
+  group?: string
+  descriptor?: number // a socket that listens already; the reactor owns it from now on
   backlog: number // 0: somaxconn
   ipv6Only: boolean
   reusePort: boolean
+  /** Open at one time; more are accepted and closed at once (`refused`). Default: as many as there are slots. */
+  maxConnections?: number
+  /** What is spoken there. `any`: told apart by the first byte. Default `mqtt`. */
+  protocol?: 'mqtt' | 'websockets' | 'any'
+  /** A PROXY header (version 1 or 2) comes first on every connection; without one it is closed. */
+  proxyProtocol?: boolean
+  // WebSocket:
+  path?: string // the only one; default: any
+  origins?: readonly string[] // the only ones, compared exactly; default: any, and none
+  headerLimit?: number // bytes of the request's head; default 8192
+  trustedProxies?: readonly string[] // networks (10.0.0.0/8, ::1, unix) whose X-Forwarded-For is believed
 }
 
 export interface NativeReactor {
@@ -136,4 +167,6 @@ export interface NativeAddon {
   open(options: ReactorOptions, memory: ReactorMemory, onTurn: (records: number) => void): NativeReactor
   /** [soft, hard] RLIMIT_NOFILE, after raising soft to hard. */
   raiseDescriptorLimit(): [number, number]
+  /** One datagram to a Unix socket (`@name`: abstract), as systemd's notify socket wants them. 0 or -errno. */
+  sendDatagram(path: string, text: string): number
 }

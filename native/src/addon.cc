@@ -2,7 +2,12 @@
 // Nothing here is global: the constructor is instance data, so every environment (worker) has its own.
 #include <napi.h>
 #include <string.h>
+#include <errno.h>
+#include <stddef.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <memory>
@@ -108,21 +113,15 @@ Napi::Value ReactorObject::listen(const Napi::CallbackInfo& info) {
   Arguments arguments(env);
   if (!info[0].IsObject()) return arguments.fail("listen(options)"), env.Undefined();
   auto from = info[0].As<Napi::Object>();
-  std::string host = from.Get("host").ToString();
-  ListenOptions options{};
-  options.host = host.c_str();
-  options.ipv6_only = from.Get("ipv6Only").ToBoolean();
-  options.reuse_port = from.Get("reusePort").ToBoolean();
-  if (!arguments.number(from, "port", 0, 65535, &options.port) ||
-      !arguments.number(from, "backlog", 0, INT32_MAX, &options.backlog)) {
-    return env.Undefined();
-  }
+  ListenOptions options;
+  if (!read_listen_options(arguments, from, &options)) return env.Undefined();
   ListenError failure;
   int id = open->reactor().listen(options, &failure);
   if (id >= 0) return Napi::Number::New(env, id);
   std::string code = error_code(failure.error);
-  Napi::Error error = Napi::Error::New(env, std::string(failure.syscall) + " " + code + " " + host + " port " +
-                                                std::to_string(options.port) + ": " + strerror(failure.error));
+  std::string where = options.path.empty() ? options.host + " port " + std::to_string(options.port) : options.path;
+  Napi::Error error = Napi::Error::New(env, std::string(failure.syscall) + " " + code + " " + where + ": " +
+                                                strerror(failure.error));
   error.Set("code", code);
   error.Set("errno", Napi::Number::New(env, -failure.error));
   error.Set("syscall", failure.syscall);
@@ -200,6 +199,23 @@ Napi::Value open(const Napi::CallbackInfo& info) {
   return info.Env().GetInstanceData<InstanceData>()->constructor.New(arguments);
 }
 
+// A datagram to a Unix socket, for systemd: Node has no such sockets.
+Napi::Value send_datagram(const Napi::CallbackInfo& info) {
+  std::string path = info[0].ToString(), text = info[1].ToString();
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof address.sun_path) return Napi::Number::New(info.Env(), -ENAMETOOLONG);
+  memcpy(address.sun_path, path.data(), path.size());
+  if (path[0] == '@') address.sun_path[0] = '\0';  // the abstract name space
+  int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return Napi::Number::New(info.Env(), -errno);
+  auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
+  ssize_t sent = ::sendto(fd, text.data(), text.size(), MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&address), length);
+  int result = sent < 0 ? -errno : 0;
+  ::close(fd);
+  return Napi::Number::New(info.Env(), result);
+}
+
 Napi::Value raise_descriptor_limit(const Napi::CallbackInfo& info) {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
@@ -217,6 +233,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   data->constructor = Napi::Persistent(ReactorObject::define(env));
   env.SetInstanceData(data);
   exports.Set("open", Napi::Function::New(env, open, "open"));
+  exports.Set("sendDatagram", Napi::Function::New(env, send_datagram, "sendDatagram"));
   exports.Set("raiseDescriptorLimit", Napi::Function::New(env, raise_descriptor_limit, "raiseDescriptorLimit"));
   return exports;
 }

@@ -16,7 +16,37 @@ bool read_options(Arguments& arguments, const Napi::Object& from, Options* out) 
          arguments.number(from, "highWater", 1, kWord, &out->high_water) &&
          arguments.number(from, "lowWater", 0, out->high_water, &out->low_water) &&
          arguments.number(from, "flushAfter", 1, kSafe, &out->flush_after) &&
-         arguments.number(from, "userTimeout", 0, kWord, &out->user_timeout);
+         arguments.number(from, "userTimeout", 0, kWord, &out->user_timeout) &&
+         arguments.number(from, "handshakeBudget", 1, kWord, &out->handshake_budget);
+}
+
+bool read_listen_options(Arguments& arguments, const Napi::Object& from, ListenOptions* out) {
+  out->host = arguments.text(from, "host");
+  out->ipv6_only = from.Get("ipv6Only").ToBoolean();
+  out->reuse_port = from.Get("reusePort").ToBoolean();
+  out->device = arguments.text(from, "device");
+  out->owner = arguments.text(from, "owner");
+  out->group = arguments.text(from, "group");
+  out->path = arguments.text(from, "socketPath");
+  if (from.Has("mode") && !arguments.number(from, "mode", 0, 07777, &out->mode)) return false;
+  if (from.Has("descriptor") && !arguments.number(from, "descriptor", 0, INT32_MAX, &out->descriptor)) return false;
+  auto rules = std::make_shared<StreamRules>();
+  std::string protocol = arguments.text(from, "protocol");
+  if (!protocol.empty() && protocol != "mqtt" && protocol != "websockets" && protocol != "any") {
+    return arguments.fail("protocol must be mqtt, websockets or any");
+  }
+  rules->protocol = protocol == "any" ? Protocol::Any : protocol == "websockets" ? Protocol::WebSockets : Protocol::Mqtt;
+  rules->proxy = from.Get("proxyProtocol").ToBoolean();
+  rules->upgrade.path = arguments.text(from, "path");
+  if (from.Has("headerLimit") && !arguments.number(from, "headerLimit", 256, 1 << 20, &rules->upgrade.header_limit)) return false;
+  bool good = arguments.texts(from, "origins", [&](std::string& origin) {
+    rules->upgrade.origins.push_back(std::move(origin));
+    return true;
+  }) && arguments.texts(from, "trustedProxies", [&](std::string& network) { return rules->upgrade.trusted.add(network); });
+  out->rules = std::move(rules);
+  if (from.Has("maxConnections") && !arguments.number(from, "maxConnections", 1, INT32_MAX, &out->max_connections)) return false;
+  return good && arguments.number(from, "port", 0, 65535, &out->port) &&
+         arguments.number(from, "backlog", 0, INT32_MAX, &out->backlog);
 }
 
 bool read_memory(Arguments& arguments, const Napi::Object& from, uint32_t slots, Memory* out) {

@@ -53,6 +53,25 @@ class Arguments {
     return true;
   }
 
+  /** A text that may be left out. */
+  std::string text(const Napi::Object& from, const char* name) {
+    Napi::Value value = from.Get(name);
+    return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
+  }
+
+  /** A list of texts that may be left out; `use` says whether one is right. */
+  template <typename Use>
+  bool texts(const Napi::Object& from, const char* name, Use use) {
+    Napi::Value value = from.Get(name);
+    if (!value.IsArray()) return true;
+    auto list = value.As<Napi::Array>();
+    for (uint32_t i = 0; i < list.Length(); ++i) {
+      std::string item = list.Get(i).ToString();
+      if (!use(item)) return fail(std::string(name) + ": '" + item + "' cannot be used");
+    }
+    return true;
+  }
+
   bool fail(const std::string& text) {
     if (!env_.IsExceptionPending()) Napi::TypeError::New(env_, text).ThrowAsJavaScriptException();
     return false;
@@ -66,6 +85,8 @@ class Arguments {
 
 /** ReactorOptions of native/index.d.ts. False: a TypeError is pending. */
 bool read_options(Arguments& arguments, const Napi::Object& from, Options* out);
+/** ListenOptions, a door's number included: `doors` are those of the reactor. */
+bool read_listen_options(Arguments& arguments, const Napi::Object& from, ListenOptions* out);
 /** ReactorMemory. A typed array that is detached later would leave native code with nothing: nobody may transfer it. */
 bool read_memory(Arguments& arguments, const Napi::Object& from, uint32_t slots, Memory* out);
 

@@ -58,6 +58,10 @@ int listen(int, int backlog) {
   return 0;
 }
 int local_port(int) { return 1883; }
+int connect(int, const sockaddr*, socklen_t) { return -ECONNREFUSED; }
+int adopt(int) { return 0; }
+int bind_to_device(int, const char*) { return 0; }
+int peer_credentials(int, int*, int*) { return 0; }
 
 int accept(int, sockaddr_storage* peer) {
   FakeKernel& k = kernel();

@@ -26,14 +26,14 @@ class Bench {
  public:
   explicit Bench(uint32_t read_size = 4096) : kernel(1) {
     kernel.whole_reads = true;
-    Options options{16, read_size, 8, 4, 8, 1u << 20, 1u << 30, 20'000, 5'000, 1u << 22, 60'000, true};
+    Options options{16, read_size, 8, 4, 8, 1u << 20, 1u << 30, 20'000, 5'000, 1u << 22, 60'000, 4, true};
     Memory memory{inbox,      256,         inbox_bytes, sizeof inbox_bytes, outbox,    256,
                   outbox_bytes, sizeof outbox_bytes, last_read, last_write,  queued, bytes_in,
                   bytes_out,  left_out,    totals};
     reactor = std::make_unique<Reactor>(options, memory, on_turn, this);
     reactor->open();
     ListenError error;
-    reactor->listen({"127.0.0.1", 0, 0, false, false}, &error);
+    reactor->listen(listen_options(), &error);
   }
 
   int connect() {

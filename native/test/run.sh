@@ -9,7 +9,7 @@ cd "$root"
 flags='-std=c++20 -g -O1 -Wall -Wextra -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -Inative/src -Inative/test'
 # Everything but Node and the real kernel; an object is built again when any source or header is newer.
 newest=$(ls -t native/src/*/*.h native/test/*.h | head -n 1)
-sources=$(ls native/src/*/*.cc native/test/*.cc | grep -v -e node_loop.cc -e net/sockets.cc)
+sources=$(ls native/src/*/*.cc native/test/*.cc | grep -v -e node_loop.cc -e net/sockets.cc -e net/tls)
 objects=
 stale=
 for source in $sources; do

@@ -7,6 +7,15 @@
 #include <string>
 #include <vector>
 
+#include "net/listener.h"
+
+/** A plain TCP listener. */
+inline martlet::ListenOptions listen_options() {
+  martlet::ListenOptions options;
+  options.host = "127.0.0.1";
+  return options;
+}
+
 namespace testing {
 
 struct Test {

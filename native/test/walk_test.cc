@@ -48,7 +48,7 @@ class Walk {
  public:
   explicit Walk(uint32_t seed) : kernel_(seed), random_(kernel_.random) {
     bool tiny = random_() % 2;
-    options_ = Options{8, tiny ? 64u : 4096u, 8, 4, 3, 1u << 20, 1u << 30, 20'000, 5'000, tiny ? 700u : 100'000u, 0, true};
+    options_ = Options{8, tiny ? 64u : 4096u, 8, 4, 3, 1u << 20, 1u << 30, 20'000, 5'000, tiny ? 700u : 100'000u, 0, 4, true};
     inbox_.resize((tiny ? 64 : 512) * wire::kRecordWords);
     inbox_bytes_.resize(tiny ? 4096 : 20'000);
     outbox_.resize(tiny ? 256 : 4096);
@@ -64,7 +64,7 @@ class Walk {
     reactor_ = std::make_unique<Reactor>(options_, memory_, on_turn, this);
     CHECK(reactor_->open() == 0);
     ListenError error;
-    CHECK(reactor_->listen({"127.0.0.1", 0, 0, false, false}, &error) == 0);
+    CHECK(reactor_->listen(listen_options(), &error) == 0);
   }
 
   void run(bool wild) {

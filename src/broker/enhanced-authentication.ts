@@ -39,6 +39,12 @@ export class EnhancedAuthentication {
         throw new MqttError(ReasonCode.ProtocolError, 'Re-authenticate while an exchange is under way')
       }
       this.#exchange = this.#start(this.#client.identity)
+      if (this.#exchange === undefined) {
+        throw new MqttError(
+          ReasonCode.BadAuthenticationMethod,
+          `Authentication Method ${method} is not offered any more`,
+        )
+      }
     } else if (this.#exchange === undefined) {
       throw new MqttError(ReasonCode.ProtocolError, 'AUTH without an exchange under way')
     }

@@ -15,7 +15,7 @@ type Values<Table> = {
 /** The values of every setting of `schema.ts`. Times are seconds (fractions allowed), sizes are bytes. */
 export type GlobalConfiguration = Values<typeof settings>
 
-/** One listener: `port`, `host` ('' = every address), `socketDomain`, `maxConnections`. */
+/** One listener: the settings of `schema-listener.ts`. */
 export type ListenerConfiguration = Values<typeof listenerSettings> & {
   /** A listener of local only mode: when its address family does not exist on the machine, go on without it. */
   readonly optional: boolean

@@ -6,8 +6,15 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { ConfigError, type Place } from './config-error.ts'
 import type { Source } from './configuration.ts'
-import { aliases, lastOneWins, perListenerThere, unsupported, unsupportedKeys } from './mosquitto-keys.ts'
-import { type ListenerSettingKey, type SettingKey, settings } from './schema.ts'
+import {
+  aliases,
+  lastOneWins,
+  listenerAliases,
+  perListenerThere,
+  unsupported,
+  unsupportedKeys,
+} from './mosquitto-keys.ts'
+import { type ListenerSettingKey, listenerSettings, type SettingKey, settings } from './schema.ts'
 import { isSettingKey, type ListenerDraft, SourceBuilder, suggestion } from './source-builder.ts'
 import { readConfigurationFile } from './yaml-file.ts'
 
@@ -45,7 +52,10 @@ const LOG_TYPES: readonly (readonly [level: string, types: readonly string[]])[]
 const OTHER_LOG_TYPES = ['subscribe', 'unsubscribe', 'websockets']
 /** `4 MiB`: Martlet's extension, one value of two words. */
 const WITH_UNIT = /^\d+(?:\.\d+)? *(?:B|[KMG]iB|ms|min|[shdwmy])$/
-const LISTENER_KEYS: ReadonlySet<string> = new Set(['socket_domain', 'max_connections'] satisfies ListenerSettingKey[])
+/** Everything but the words of `listener` itself. */
+const LISTENER_KEYS: ReadonlySet<string> = new Set(
+  Object.keys(listenerSettings).filter((key) => key !== 'port' && key !== 'host' && key !== 'socket_path'),
+)
 
 class MosquittoConf {
   readonly #builder = new SourceBuilder('mosquitto')
@@ -83,6 +93,7 @@ class MosquittoConf {
     if (key === 'include_dir') this.#include(line)
     else if (key === 'listener') this.#listener(line)
     else if (key === 'port' || key === 'bind_address') this.#deprecatedListener(line)
+    else if (Object.hasOwn(listenerAliases, key)) this.#listenerOption(line, listenerAliases[key]!)
     else if (LISTENER_KEYS.has(key)) this.#listenerOption(line, key as ListenerSettingKey)
     else if (key === 'log_type') this.#logType(line)
     else if (key === 'log_dest') this.#logDestination(line)
@@ -109,11 +120,19 @@ class MosquittoConf {
   #listener(line: Line): void {
     const { place, rest } = line
     const [port = '', host] = rest.split(/ +/)
-    if (port === '0') {
-      const problem = host === undefined ? 'a port from 1 to 65535 is wanted' : 'Unix sockets are not supported yet'
-      throw new ConfigError({ place, key: 'listener', value: rest, problem })
+    if (port === '0' && host === undefined) {
+      throw new ConfigError({
+        place,
+        key: 'listener',
+        value: rest,
+        problem: 'a port from 1 to 65535, or 0 and the path of a Unix socket are wanted',
+      })
     }
     this.#current = this.#builder.addListener()
+    if (port === '0') {
+      this.#builder.setListener(this.#current, 'socket_path', rest.slice(1).trim(), place)
+      return
+    }
     this.#builder.setListener(this.#current, 'port', port, place)
     if (host !== undefined) this.#builder.setListener(this.#current, 'host', host, place)
   }
@@ -133,9 +152,28 @@ class MosquittoConf {
       this.#builder.notice(line.place, `${key} before any listener: there is now a listener on port 1883`)
     }
     const draft = this.#current ?? this.#ofDefaultListener()
-    const word = this.#word(line)
-    if (key === 'max_connections' && word === '-1') return
-    this.#builder.setListener(draft, key, word, line.place)
+    const setting = listenerSettings[key]
+    if (setting.repeatable) {
+      const items = [...((draft.get(key) as readonly string[] | undefined) ?? []), line.rest]
+      this.#builder.setListener(draft, key, items, line.place)
+      return
+    }
+    const isText = setting.type === 'text' || setting.type === 'path'
+    if (isText && draft.has(key)) {
+      throw new ConfigError({
+        place: line.place,
+        key,
+        value: line.rest,
+        problem: 'it is there already: duplicate value',
+      })
+    }
+    const value = isText ? line.rest : this.#word(line)
+    if (key === 'max_connections' && value === '-1') return
+    if (line.key === 'enable_proxy_protocol' && value === '2') {
+      this.#builder.setListener(draft, key, true, line.place) // both versions are understood
+      return
+    }
+    this.#builder.setListener(draft, key, value, line.place)
   }
 
   #ofDefaultListener(): ListenerDraft {

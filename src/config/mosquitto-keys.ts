@@ -1,7 +1,7 @@
 // Keys of mosquitto.conf that are not settings of Martlet under the same name: aliases, keys that may be ignored, and
 // keys that must not be, because somebody relies on what they do. What is none of these is unknown, an error in both.
 
-import type { SettingKey } from './schema.ts'
+import type { ListenerSettingKey, SettingKey } from './schema.ts'
 
 /** Other names of our settings. */
 export const aliases: Readonly<Record<string, SettingKey>> = {
@@ -9,6 +9,11 @@ export const aliases: Readonly<Record<string, SettingKey>> = {
   global_max_connections: 'max_connections',
   global_max_clients: 'max_sessions',
   maximum_qos: 'max_qos',
+}
+
+/** Other names of a listener's settings. */
+export const listenerAliases: Readonly<Record<string, ListenerSettingKey>> = {
+  enable_proxy_protocol: 'proxy_protocol',
 }
 
 /** Settings of a listener there and of the whole broker here. */
@@ -61,13 +66,9 @@ export const unsupportedKeys: Readonly<Record<string, UnsupportedKey>> = {
   ...each('require_certificate disable_client_cert_date_checks', { ...encryption, fine: ['false', '0'] }),
   ...each('ciphers ciphers_tls1.3 tls_version dhparamfile', warn('there are no TLS listeners')),
 
-  protocol: refuse('Martlet speaks MQTT over TCP only as yet: remove the listener.', 'mqtt'),
-  websockets_origin: warn('there are no WebSocket listeners'),
   websockets_log_level: warn('there are no WebSocket listeners'),
   http_dir: warn('there is no HTTP listener'),
-  enable_proxy_protocol: refuse(`${SOON}, and let clients reach the listener without the proxy.`),
   proxy_protocol_v2_require_tls: refuse(`${SOON}.`, 'false', '0'),
-  bind_interface: refuse(`${SOON}, and give the listener the address of that interface instead.`),
   mount_point: refuse(`${SOON}.`),
   accept_protocol_versions: refuse(`${SOON}: every protocol version Martlet speaks is accepted.`),
 
@@ -80,7 +81,6 @@ export const unsupportedKeys: Readonly<Record<string, UnsupportedKey>> = {
   allow_duplicate_messages: warn('a client gets one copy of a message for overlapping subscriptions', 'false', '0'),
   retain_expiry_interval: warn('there is no sweep for it to time'),
   packet_buffer_size: warn('read buffers are shared by all connections'),
-  websockets_headers_size: warn('read buffers are shared by all connections'),
 
   persistence_file: warn('persistence has its own file names in persistence_location'),
   autosave_interval: warn('there is no snapshot'),

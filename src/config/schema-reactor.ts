@@ -54,6 +54,11 @@ export const reactor = {
     range: [1, 65535],
     doc: 'Connections accepted on one listener in one turn.',
   }),
+  handshake_budget: integer({
+    default: 8,
+    range: [1, 65535],
+    doc: 'Steps of TLS handshakes in one turn, after everything else was read: a signature costs up to a millisecond, and those who are connected must not wait for thousands who reconnect.',
+  }),
   partial_budget: bytes({
     default: 64 * MiB,
     range: [64 * KiB, 4096 * MiB - 1],

@@ -1,7 +1,9 @@
 // The one table of settings. Files, environment, arguments, the API's types and docs/configuration.md all come from it;
 // a limit that is not here does not exist. To add a setting: one entry here, then `npm run docs`.
-// Keys are Mosquitto's where Mosquitto has the setting. Sizes of the reactor's memory stand in schema-reactor.ts.
+// Keys are Mosquitto's where Mosquitto has the setting. Sizes of the reactor's memory stand in
+// schema-reactor.ts, a listener's settings in schema-listener.ts.
 
+import { listenerSettings } from './schema-listener.ts'
 import { overload } from './schema-overload.ts'
 import { reactor } from './schema-reactor.ts'
 import { boolean, bytes, choice, integer, list, path, seconds, text } from './setting.ts'
@@ -290,33 +292,7 @@ export const settings = {
   ...reactor,
 } as const
 
-/** The settings of one listener: an entry of `listeners` in YAML, the lines after `listener PORT [HOST]` in mosquitto.conf. */
-export const listenerSettings = {
-  port: integer({
-    default: 1883,
-    range: [0, 65535],
-    doc: 'The TCP port. 0 takes any free one; the log says which.',
-    mosquitto: 'The first word of `listener`; 0 is not accepted there.',
-  }),
-  host: text({
-    default: '',
-    computed: 'every address',
-    maxLength: 255,
-    doc: 'The address or host name to listen on. Empty: every address of the machine.',
-    mosquitto: 'The second word of `listener`.',
-  }),
-  socket_domain: choice(['any', 'ipv4', 'ipv6'], {
-    default: 'any',
-    doc: 'Restricts a listener to one family of addresses.',
-    mosquitto: true,
-  }),
-  max_connections: integer({
-    default: PRACTICALLY_UNLIMITED,
-    range: [1, PRACTICALLY_UNLIMITED],
-    doc: 'Connections at one time on this listener; max_connections of the broker holds as well.',
-    mosquitto: '-1, no limit, is accepted.',
-  }),
-} as const
+export { listenerSettings }
 
 export type SettingKey = keyof typeof settings
 export type ListenerSettingKey = keyof typeof listenerSettings

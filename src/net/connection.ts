@@ -1,7 +1,22 @@
 // A Network Connection as the broker sees it: slot + generation, where it came from, and the commands it may be given.
 // Knows nothing of MQTT. Made by the Reactor at `opened`, forgotten at `closed`; commands after that do nothing.
 import type { Outbox } from './outbox.ts'
-import { Command } from './wire.ts'
+import { Command, Fact } from './wire.ts'
+
+/** What the layers of a connection have proved or been told about its peer, before its first packet. */
+export interface PeerIdentity {
+  /** Of its client certificate, which was verified. */
+  commonName?: string
+  /** The certificate's whole subject, as RFC 2253 writes it. */
+  subject?: string
+  pskIdentity?: string
+  /** TLS version and cipher, such as `TLSv1.3 TLS_AES_256_GCM_SHA384`. */
+  cipher?: string
+  /** The host name the client asked for (SNI). */
+  serverName?: string
+  /** `WebSocket mqtt` or `WebSocket mqttv3.1`; absent for plain MQTT. */
+  protocol?: string
+}
 
 /** Whoever handles what arrives on a connection. Called in the reactor's turn, in the order the bytes came. */
 export interface ConnectionReceiver {
@@ -24,12 +39,24 @@ export interface ConnectionReceiver {
   handleClosed(reason: number, errno: number): void
 }
 
+const IDENTITY_OF: Readonly<Record<number, keyof PeerIdentity>> = {
+  [Fact.CommonName]: 'commonName',
+  [Fact.Subject]: 'subject',
+  [Fact.PskIdentity]: 'pskIdentity',
+  [Fact.Cipher]: 'cipher',
+  [Fact.ServerName]: 'serverName',
+  [Fact.Protocol]: 'protocol',
+}
+const NOBODY: PeerIdentity = Object.freeze({})
+
 export class Connection {
   readonly slot: number
   readonly generation: number
   readonly listener: number
-  /** `127.0.0.1:1234` or `[::1]:1234`. */
-  readonly remoteAddress: string
+  /** `127.0.0.1:1234` or `[::1]:1234`; what a trusted proxy said takes the place of its own. */
+  remoteAddress: string
+  /** Complete before the first packet. */
+  identity: PeerIdentity = NOBODY
   closed = false
   readonly #outbox: Outbox
 
@@ -39,6 +66,13 @@ export class Connection {
     this.generation = generation
     this.listener = listener
     this.remoteAddress = remoteAddress
+  }
+
+  /** A layer learned something about the peer. */
+  learn(fact: number, text: string): void {
+    if (fact === Fact.Address) this.remoteAddress = text
+    const name = IDENTITY_OF[fact]
+    if (name !== undefined) this.identity = { ...this.identity, [name]: text }
   }
 
   send(bytes: Uint8Array): void {

@@ -48,6 +48,8 @@ export class Reactor {
   readonly outbox: Outbox
   readonly kept: KeptFrames
   readonly memory: ReactorMemory
+  /** TLS, WebSocket or the PROXY header could not go on, and why. `handleEnded` of its receiver follows. */
+  onStreamFailed: ((connection: Connection, why: string) => void) | undefined
   readonly #connections: (Connection | undefined)[] = []
   /** By slot, beside the connections: a packet touches one object fewer on its way. */
   readonly #receivers: (ConnectionReceiver | undefined)[] = []
@@ -215,6 +217,12 @@ export class Reactor {
       case Kind.Malformed:
         receiver.handleMalformedLength((head >>> 8) & 0xff)
         break
+      case Kind.Learned:
+        connection.learn(inbox[at + 3]!, this.#text(at))
+        break
+      case Kind.StreamFailed:
+        this.onStreamFailed?.(connection, this.#text(at))
+        break
       case Kind.Closed:
         connection.closed = true
         this.#connections[connection.slot] = undefined
@@ -230,11 +238,15 @@ export class Reactor {
   #opened(at: number): void {
     const inbox = this.inbox
     const slot = inbox[at + 1]!
-    const addressOffset = inbox[at + 4]!
-    const address = this.#inboxBuffer.toString('latin1', addressOffset, addressOffset + inbox[at + 5]!)
-    const connection = new Connection(this.outbox, slot, inbox[at + 2]!, inbox[at + 3]!, address)
+    const connection = new Connection(this.outbox, slot, inbox[at + 2]!, inbox[at + 3]!, this.#text(at))
     this.#connections[slot] = connection
     this.#open++
     this.#receivers[slot] = this.#receiver.handleOpened(connection)
+  }
+
+  /** The text that words 4 and 5 of a record point at. */
+  #text(at: number): string {
+    const offset = this.inbox[at + 4]!
+    return this.#inboxBuffer.toString('utf8', offset, offset + this.inbox[at + 5]!)
   }
 }

@@ -16,6 +16,19 @@ export const Kind = {
   Malformed: 10,
   AcceptPaused: 11,
   Refused: 12,
+  Learned: 13,
+  StreamFailed: 14,
+} as const
+
+/** What a stream layer learned about the peer, word 3 of `learned`. */
+export const Fact = {
+  Address: 1,
+  CommonName: 2,
+  Subject: 3,
+  PskIdentity: 4,
+  Cipher: 5,
+  ServerName: 6,
+  Protocol: 7,
 } as const
 
 export const Command = {

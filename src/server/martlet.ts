@@ -1,8 +1,6 @@
 // A whole broker, ready to be used: a reactor, a broker and listeners put together from one configuration. This is what
 // `createBroker` returns and what the `martlet` command runs; both go the same way.
-import { lookup } from 'node:dns/promises'
 import { readFileSync } from 'node:fs'
-import { isIP } from 'node:net'
 import { Broker, type OutgoingMessage } from '../broker/broker.ts'
 import type { BrokerEventMap } from '../broker/events.ts'
 import type { Hooks } from '../broker/hooks.ts'
@@ -14,18 +12,16 @@ import type { DurableStore } from '../store/durable-store.ts'
 import { MemoryStore } from '../store/memory-store.ts'
 import type { Counters } from '../telemetry/counters.ts'
 import type { Logger } from '../telemetry/log.ts'
+import { ThrottledLog } from '../telemetry/throttled-log.ts'
 import { type Clock, systemClock } from '../timers/clock.ts'
+import { type ListenOptions, nativeListeners } from './listener-options.ts'
 import { overloadSettings } from './overload-settings.ts'
 import { SystemTopics } from './system-topics.ts'
 
-export interface ListenOptions {
-  /** TCP port; 0 takes any free one. */
-  readonly port: number
-  /** Address or host name; '' is every address. Default 127.0.0.1. */
-  readonly host?: string
-}
+export type { ListenOptions } from './listener-options.ts'
 
 export interface ListeningAddress {
+  /** Or the path of a Unix socket; `port` is 0 then. */
   readonly host: string
   readonly port: number
 }
@@ -48,6 +44,7 @@ export class Martlet {
   readonly #store: DurableStore
   readonly #addresses: ListeningAddress[] = []
   readonly #listeners: number[] = []
+  readonly #throttled: ThrottledLog
   #state: 'open' | 'closing' | 'closed' = 'open'
   #closed: Promise<void> | undefined
 
@@ -56,6 +53,9 @@ export class Martlet {
     this.#store = store
     this.#broker = new Broker({ settings: brokerSettings(configuration), hooks, store, clock, log })
     this.#reactor = new Reactor(reactorSettings(configuration), this.#broker)
+    this.#throttled = new ThrottledLog(log)
+    this.#reactor.onStreamFailed = ({ remoteAddress: address }, reason) =>
+      this.#throttled.warn(`stream:${reason}`, clock.now(), { address, reason }, 'a connection could not be set up')
     this.#broker.attach(this.#reactor)
     this.#systemTopics = new SystemTopics(
       this.#broker,
@@ -74,21 +74,15 @@ export class Martlet {
     return this.#addresses
   }
 
-  /** Listens on one more port. Rejects with the system's error (`code`: EADDRINUSE, EACCES, …). */
+  /** Listens on one more port: `port`, `host`, and whatever else docs/listeners.md has. Rejects with the system's error (`code`: EADDRINUSE, EACCES, …). */
   async listen(options: ListenOptions): Promise<ListeningAddress> {
     if (this.#state !== 'open') throw new Error('the broker is closed')
-    const { port, host = '127.0.0.1' } = options
+    const { host = '127.0.0.1' } = options
     let bound: ListeningAddress | undefined
-    for (const address of await numericAddresses(host)) {
-      const at = this.#reactor.listen({
-        host: address,
-        port: bound?.port ?? port,
-        backlog: 0,
-        ipv6Only: true,
-        reusePort: false,
-      })
+    for (const native of await nativeListeners(options)) {
+      const at = this.#reactor.listen({ ...native, port: bound?.port ?? native.port })
       this.#listeners.push(at.listener)
-      bound ??= { host: host === '' ? address : host, port: at.port }
+      bound ??= { host: native.socketPath ?? (host === '' ? native.host : host), port: at.port }
     }
     this.#addresses.push(bound!)
     return bound!
@@ -151,20 +145,13 @@ export async function listenAll(
 ): Promise<void> {
   for (const listener of listeners) {
     try {
-      await martlet.listen({ port: listener.port, host: listener.host })
+      await martlet.listen(listener)
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
       if (!listener.optional || (code !== 'EADDRNOTAVAIL' && code !== 'EAFNOSUPPORT')) throw error
       log.debug({ host: listener.host, code }, 'this address family is not there: listening without it')
     }
   }
-}
-
-async function numericAddresses(host: string): Promise<string[]> {
-  if (host === '') return ['0.0.0.0', '::']
-  if (isIP(host) !== 0) return [host]
-  const found = await lookup(host, { all: true })
-  return found.map(({ address }) => address)
 }
 
 function brokerSettings(configuration: Configuration): BrokerSettings {
@@ -222,6 +209,7 @@ function reactorSettings(configuration: Configuration): ConstructorParameters<ty
     highWater: configuration.outputHighWater,
     lowWater: configuration.outputLowWater,
     flushAfter: configuration.flushAfter,
+    handshakeBudget: configuration.handshakeBudget,
     userTimeout: configuration.writeTimeout * 1000,
     poison: process.env.MARTLET_POISON === '1',
   }

@@ -3,6 +3,7 @@ import type { Configuration } from '../config/configuration.ts'
 import { loadAddon } from '../net/reactor.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { type ListeningAddress, listenAll, Martlet } from './martlet.ts'
+import { ServiceNotifier } from './systemd.ts'
 
 export interface Server {
   readonly addresses: readonly ListeningAddress[]
@@ -21,5 +22,11 @@ export async function startServer(configuration: Configuration, log: Logger): Pr
     await martlet.close()
     throw error
   }
-  return { addresses: martlet.addresses, descriptorLimit, close: () => martlet.close() }
+  const service = new ServiceNotifier()
+  service.ready()
+  const close = (): Promise<void> => {
+    service.stopping()
+    return martlet.close()
+  }
+  return { addresses: martlet.addresses, descriptorLimit, close }
 }

@@ -110,6 +110,7 @@ export class Rig {
       highWater: 1 << 20,
       lowWater: 1 << 18,
       flushAfter: 4 << 20,
+      handshakeBudget: 8,
       userTimeout: 60_000,
       poison: true,
       ...sizes.options,

@@ -18,6 +18,7 @@ const SETTINGS: ReactorSettings = {
   topicIds: 8,
   maxTurns: 4,
   acceptBudget: 8,
+  handshakeBudget: 8,
   unadmittedPacketLimit: 1 << 16,
   partialBudget: 1 << 20,
   highWater: 1 << 16,

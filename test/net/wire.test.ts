@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { CloseReason, Command, Kind, RECORD_WORDS, TOTALS, Total } from '../../src/net/wire.ts'
+import { CloseReason, Command, Fact, Kind, RECORD_WORDS, TOTALS, Total } from '../../src/net/wire.ts'
 import { projectRoot } from './native-rig.ts'
 
 const header = readFileSync(join(projectRoot(), 'native/src/loop/wire.h'), 'utf8')
@@ -19,7 +19,7 @@ function constant(name: string): number {
   return Number(new RegExp(`constexpr uint32_t ${name} = (\\d+);`).exec(header)?.[1])
 }
 
-for (const [name, numbers] of Object.entries({ Kind, Command, CloseReason, Total })) {
+for (const [name, numbers] of Object.entries({ Kind, Command, CloseReason, Total, Fact })) {
   test(`${name} has the same numbers on both sides`, () => {
     assert.equal(enumeration(name), { ...numbers })
   })

@@ -5,7 +5,11 @@ import sys
 
 import paho.mqtt.client as mqtt
 
-PROTOCOLS = {"3.1": mqtt.MQTTv31, "3.1.1": mqtt.MQTTv311}
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+PROTOCOLS = {"3.1": mqtt.MQTTv31, "3.1.1": mqtt.MQTTv311, "5": mqtt.MQTTv5}
 
 
 def tell(event, **facts):
@@ -13,34 +17,95 @@ def tell(event, **facts):
     sys.stdout.flush()
 
 
+def properties_of(command, packet):
+    """MQTT 5 properties by paho's names; UserProperty is a list of pairs."""
+    told = command.get("properties")
+    if told is None:
+        return None
+    properties = Properties(packet)
+    for name, value in told.items():
+        if name == "UserProperty":
+            value = [tuple(pair) for pair in value]
+        elif name in ("CorrelationData", "AuthenticationData"):
+            value = value.encode()
+        setattr(properties, name, value)
+    return properties
+
+
+def told_properties(properties):
+    """As JSON: what paho has read, bytes as text."""
+    facts = properties.json() if properties is not None else {}
+    return {name: bytes.fromhex(value).decode() if name == "CorrelationData" else value for name, value in facts.items()}
+
+
+def codes(granted):
+    granted = granted if isinstance(granted, (list, tuple)) else [granted]
+    return [getattr(code, "value", code) for code in granted]
+
+
 def new_client(command):
-    arguments = dict(
-        client_id=command["clientId"],
-        clean_session=command.get("clean", True),
-        protocol=PROTOCOLS[command.get("version", "3.1.1")],
-    )
+    version = command.get("version", "3.1.1")
+    arguments = dict(client_id=command["clientId"], protocol=PROTOCOLS[version])
+    if version != "5":
+        arguments["clean_session"] = command.get("clean", True)
     if hasattr(mqtt, "CallbackAPIVersion"):
         arguments["callback_api_version"] = mqtt.CallbackAPIVersion.VERSION1
     client = mqtt.Client(**arguments)
-    client.on_connect = lambda _client, _data, flags, code: tell("connected", code=code, present=flags["session present"])
-    client.on_disconnect = lambda _client, _data, code: tell("disconnected", code=code)
-    client.on_subscribe = lambda _client, _data, _mid, granted: tell("subscribed", granted=list(granted))
-    client.on_unsubscribe = lambda _client, _data, _mid: tell("unsubscribed")
+    five = version == "5"
+
+    def on_connect(_client, _data, flags, code, properties=None):
+        facts = {"properties": told_properties(properties)} if five else {}
+        tell("connected", code=codes(code)[0], present=flags["session present"], **facts)
+
+    def on_message(_client, _data, message):
+        facts = {"properties": told_properties(message.properties)} if five else {}
+        tell(
+            "message",
+            topic=message.topic,
+            payload=message.payload.decode(),
+            qos=message.qos,
+            retain=bool(message.retain),
+            dup=bool(message.dup),
+            **facts,
+        )
+
+    client.on_connect = on_connect
+    client.on_message = on_message
+    client.on_disconnect = lambda _client, _data, code, *_more: tell("disconnected", code=codes(code)[0])
+    client.on_subscribe = lambda _client, _data, _mid, granted, *_more: tell("subscribed", granted=codes(granted))
+    client.on_unsubscribe = lambda _client, _data, _mid, *_more: tell("unsubscribed")
     client.on_publish = lambda _client, _data, _mid: tell("published")
-    client.on_message = lambda _client, _data, message: tell(
-        "message",
-        topic=message.topic,
-        payload=message.payload.decode(),
-        qos=message.qos,
-        retain=bool(message.retain),
-        dup=bool(message.dup),
-    )
     will = command.get("will")
     if will:
-        client.will_set(will["topic"], will["payload"], will.get("qos", 0), will.get("retain", False))
+        more = {"properties": properties_of(will, PacketTypes.WILLMESSAGE)} if five else {}
+        client.will_set(will["topic"], will["payload"], will.get("qos", 0), will.get("retain", False), **more)
     if "userName" in command:
         client.username_pw_set(command["userName"], command.get("password"))
     return client
+
+
+def connect(command):
+    client = new_client(command)
+    more = {}
+    if command.get("version") == "5":
+        more = dict(clean_start=command.get("clean", True), properties=properties_of(command, PacketTypes.CONNECT))
+    client.connect(command["host"], command["port"], command.get("keepAlive", 60), **more)
+    client.loop_start()
+    return client
+
+
+def subscribe(client, command):
+    options = command.get("options")
+    if options is None and "properties" not in command:
+        client.subscribe([(name, qos) for name, qos in command["filters"]])
+        return
+    filters = [(name, SubscribeOptions(qos=qos, **(options or {}))) for name, qos in command["filters"]]
+    client.subscribe(filters, properties=properties_of(command, PacketTypes.SUBSCRIBE))
+
+
+def publish(client, command):
+    more = {"properties": properties_of(command, PacketTypes.PUBLISH)} if "properties" in command else {}
+    client.publish(command["topic"], command["payload"], command.get("qos", 0), command.get("retain", False), **more)
 
 
 def main():
@@ -49,15 +114,13 @@ def main():
         command = json.loads(line)
         what = command["do"]
         if what == "connect":
-            client = new_client(command)
-            client.connect(command["host"], command["port"], command.get("keepAlive", 60))
-            client.loop_start()
+            client = connect(command)
         elif what == "subscribe":
-            client.subscribe([(name, qos) for name, qos in command["filters"]])
+            subscribe(client, command)
         elif what == "unsubscribe":
             client.unsubscribe(command["filters"])
         elif what == "publish":
-            client.publish(command["topic"], command["payload"], command.get("qos", 0), command.get("retain", False))
+            publish(client, command)
         elif what == "disconnect":
             client.disconnect()
             client.loop_stop()

@@ -311,7 +311,7 @@ void Reactor::resume(uint32_t slot, Connection& connection) {
   if (connection.state != State::Open || connection.reading != Reading::Paused) return;
   connection.reading = Reading::On;
   // Perhaps only half a packet: then delivering it again does nothing.
-  if (connection.in) ready_again(slot, connection);
+  if (connection.in || has_pending(connection)) ready_again(slot, connection);
   dirty(slot, connection);
 }
 

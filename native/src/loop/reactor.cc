@@ -80,6 +80,7 @@ void Reactor::read_sockets() {
     next_event_ = 0;
   }
   while (next_event_ < event_count_ && dispatch(events_[next_event_])) ++next_event_;
+  if (!handshakes_.empty()) shake_hands();
   if (!listeners_owe_) return;
   listeners_owe_ = false;
   for (uint32_t id = 0; id < listeners_.size(); ++id) {
@@ -138,7 +139,7 @@ void Reactor::before_sleep() {
 
 // Bytes in user space are invisible to epoll; this descriptor makes them visible.
 void Reactor::stay_awake_if_needed() {
-  bool needed = !ready_.empty() || !pending_.empty() || next_event_ < event_count_ || listeners_owe_;
+  bool needed = !ready_.empty() || !pending_.empty() || !handshakes_.empty() || next_event_ < event_count_ || listeners_owe_;
   if (needed == awake_) return;
   awake_ = needed;
   if (needed) {

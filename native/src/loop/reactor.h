@@ -1,7 +1,7 @@
 // The Reactor: one poll, one inbox, one call, one flush. It owns sockets, what they have not yet delivered and what
 // they have not yet sent, and keeps the promises of native/index.d.ts. It knows no Node and no N-API: it is given
 // memory and a function to call. Implemented in reactor.cc (turn and lifetime), reading.cc (sockets to records),
-// writing.cc (frames to sockets) and commands.cc (the outbox).
+// streams.cc (connections with layers), writing.cc (frames to sockets) and commands.cc (the outbox).
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,7 @@
 #include "net/buffer_pool.h"
 #include "net/connection.h"
 #include "net/groups.h"
+#include "net/layer.h"
 #include "net/listener.h"
 #include "net/output_queue.h"
 #include "net/sockets.h"
@@ -55,6 +56,7 @@ struct Options {
   uint32_t low_water;
   uint64_t flush_after;
   uint32_t user_timeout;
+  uint32_t handshake_budget;
   bool poison;
 };
 
@@ -121,6 +123,7 @@ class Reactor {
   void set_listener_interest(uint32_t id, Listener& listener, uint32_t events);
   bool tell_listener(uint32_t id, Listener& listener);
   bool read(uint32_t slot, Connection& connection);
+  bool read_bytes(uint32_t slot, Connection& connection);
   bool read_large(uint32_t slot, Connection& connection);
   void discard(uint32_t slot, Connection& connection);
   bool deliver_again();
@@ -138,6 +141,23 @@ class Reactor {
   void account_partial(uint32_t slot, Connection& connection);
   void ready_again(uint32_t slot, Connection& connection);
   void received(uint32_t slot, int64_t bytes);
+
+  // -- connections with layers (streams.cc)
+  void attach_stream(int fd, const sockaddr_storage& peer, const Listener& listener, Connection& connection);
+  bool read_stream(uint32_t slot, Connection& connection);
+  void shake_hands();
+  void after_stream_read(uint32_t slot, Connection& connection);
+  void tell_news(uint32_t slot, Connection& connection);
+  void stream_failed(uint32_t slot, Connection& connection);
+  uint32_t put_text(const std::string& text);
+  bool flush_stream(uint32_t slot, Connection& connection);
+  bool has_pending(const Connection& connection) const {
+    return connection.is(kLayered) && connection.stream->top().pending();
+  }
+  static int64_t receive(Connection& connection, uint8_t* into, size_t size) {
+    if (!connection.is(kLayered)) [[likely]] return sockets::recv(connection.fd, into, size);
+    return connection.stream->top().recv(into, size);
+  }
 
   // -- frames to sockets (writing.cc)
   void queue_bytes(uint32_t slot, Connection& connection, const uint8_t* bytes, uint32_t size);
@@ -213,6 +233,7 @@ class Reactor {
   std::vector<std::unique_ptr<Listener>> listeners_;
 
   std::vector<uint32_t> ready_;    // slots with undelivered packets
+  std::vector<uint32_t> handshakes_;  // slots whose handshake waits for its turn
   std::vector<uint32_t> pending_;  // slots with records to tell
   std::vector<uint32_t> dirty_;    // slots to flush
   std::vector<uint32_t> told_;     // slots whose `closed` is in this turn

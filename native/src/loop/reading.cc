@@ -79,7 +79,8 @@ bool Reactor::tell_listener(uint32_t id, Listener& listener) {
 }
 
 void Reactor::open_connection(int fd, const sockaddr_storage& peer, uint32_t listener_id) {
-  uint32_t slot = connections_.take();
+  Listener& listener = *listeners_[listener_id];
+  uint32_t slot = listener.open < listener.max_connections ? connections_.take() : ConnectionTable::kNone;
   bool added = false;
   if (slot != ConnectionTable::kNone) {
     uint64_t tag = uint64_t{static_cast<uint32_t>(connections_[slot].generation)} << 32 | slot;
@@ -89,16 +90,20 @@ void Reactor::open_connection(int fd, const sockaddr_storage& peer, uint32_t lis
   if (!added) {
     sockets::close(fd);
     ++totals_.refused;
-    ++listeners_[listener_id]->refused;
+    ++listener.refused;
     listeners_owe_ = true;
     return;
   }
-  set_connection_options(fd, options_.user_timeout);
+  bool is_unix = peer.ss_family == AF_UNIX;
+  if (!is_unix) set_connection_options(fd, options_.user_timeout);
   Connection& connection = connections_[slot];
   connection.fd = fd;
   connection.state = State::Open;
   connection.interest = EPOLLIN;
   connection.set(kTakesOutput);
+  connection.listener = listener_id;
+  ++listener.open;
+  if (listener.rules) attach_stream(fd, peer, listener, connection);
   connection.max_packet_in = options_.unadmitted_packet_limit;
   connection.max_packet_out = UINT32_MAX;
   connection.output_limit = kMostQueued;
@@ -108,7 +113,8 @@ void Reactor::open_connection(int fd, const sockaddr_storage& peer, uint32_t lis
   ++totals_.accepted;
   ++totals_.connections;
 
-  uint32_t length = format_address(peer, reinterpret_cast<char*>(memory_.inbox_bytes + inbox_used_));
+  auto* text = reinterpret_cast<char*>(memory_.inbox_bytes + inbox_used_);
+  uint32_t length = is_unix ? format_credentials(fd, text) : format_address(peer, text);
   record(wire::Kind::Opened, slot, connection.generation, static_cast<int32_t>(listener_id),
          static_cast<int32_t>(inbox_used_), static_cast<int32_t>(length));
   inbox_used_ += length;
@@ -118,13 +124,18 @@ void Reactor::open_connection(int fd, const sockaddr_storage& peer, uint32_t lis
 bool Reactor::read(uint32_t slot, Connection& connection) {
   if (connection.is(kReadyAgain)) return true;  // what it sent before comes first
   if (records_left() < kRecordsPerPacket) return false;
+  if (connection.is(kLayered)) [[unlikely]] return read_stream(slot, connection);
+  return read_bytes(slot, connection);
+}
+
+bool Reactor::read_bytes(uint32_t slot, Connection& connection) {
   if (connection.large) return read_large(slot, connection);
 
   uint32_t tail = connection.in ? connection.in->size() : 0;
   // Rather the next turn than a small read, except in an empty inbox, where the rest of a packet always has room.
   if (bytes_left() < tail + options_.read_size && inbox_used_ > 0) return false;
   uint8_t* start = memory_.inbox_bytes + inbox_used_;
-  int64_t got = sockets::recv(connection.fd, start + tail, std::min(options_.read_size, bytes_left() - tail));
+  int64_t got = receive(connection, start + tail, std::min(options_.read_size, bytes_left() - tail));
   ++totals_.recvs;
   if (got <= 0) {
     read_ended(slot, connection, got);
@@ -157,7 +168,7 @@ bool Reactor::read_large(uint32_t slot, Connection& connection) {
         static_cast<uint32_t>(std::min<uint64_t>(large.size, uint64_t{large.block->capacity} * 2)));
   }
   uint32_t room = large.block->capacity - length;
-  int64_t got = sockets::recv(connection.fd, large.block->data() + length, std::min(room, options_.read_size));
+  int64_t got = receive(connection, large.block->data() + length, std::min(room, options_.read_size));
   ++totals_.recvs;
   if (got <= 0) {
     read_ended(slot, connection, got);
@@ -178,7 +189,9 @@ void Reactor::received(uint32_t slot, int64_t bytes) {
 
 void Reactor::read_ended(uint32_t slot, Connection& connection, int64_t result) {
   if (result == -EAGAIN) return;
-  if (result < 0) {
+  if (result == kLayerFailed) {
+    stream_failed(slot, connection);
+  } else if (result < 0) {
     close_connection(slot, connection, wire::CloseReason::SocketError, static_cast<int>(-result));
   } else if (connection.is(kBroken)) {
     close_connection(slot, connection, wire::CloseReason::SocketError, connection.error);
@@ -217,6 +230,13 @@ bool Reactor::deliver_again() {
     uint32_t slot = ready_[done];
     Connection& connection = connections_[slot];
     if (!connection.is(kReadyAgain)) continue;  // paused or closed since
+    if (!connection.in) {  // a layer has more
+      connection.unset(kReadyAgain);
+      fits = read(slot, connection);
+      if (fits) continue;
+      connection.set(kReadyAgain);
+      break;
+    }
     uint32_t size = connection.in->size();
     fits = records_left() >= kRecordsPerPacket && size <= bytes_left();
     if (!fits) break;
@@ -231,6 +251,7 @@ bool Reactor::deliver_again() {
     if (used == size) drop_buffer(connection);
     if (more) ready_again(slot, connection);
     account_partial(slot, connection);
+    if (!more && has_pending(connection) && !read(slot, connection)) ready_again(slot, connection);
   }
   ready_.erase(ready_.begin(), ready_.begin() + static_cast<ptrdiff_t>(done));
   return fits;

@@ -21,6 +21,19 @@ enum class Kind : uint32_t {
   Malformed = 10,
   AcceptPaused = 11,
   Refused = 12,
+  Learned = 13,
+  StreamFailed = 14,
+};
+
+// What a stream layer learned about the peer; word 3 of a `learned` record.
+enum class Fact : uint32_t {
+  Address = 1,
+  CommonName = 2,
+  Subject = 3,
+  PskIdentity = 4,
+  Cipher = 5,
+  ServerName = 6,
+  Protocol = 7,
 };
 
 enum class Command : uint32_t {

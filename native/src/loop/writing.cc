@@ -104,7 +104,7 @@ void Reactor::flush_all() {
 void Reactor::flush(uint32_t slot, Connection& connection) {
   OutputQueue& out = connection.out;
   if (out.bytes && !connection.is(kBlocked)) {
-    OutputStore::Sent sent = outputs_.send(out, connection.fd);
+    OutputStore::Sent sent = connection.is(kLayered) ? outputs_.send(out, connection.stream->top()) : outputs_.send(out, connection.fd);
     totals_.sends += sent.calls;
     totals_.bytes_out += sent.bytes;
     totals_.queued_bytes -= sent.bytes;
@@ -122,6 +122,7 @@ void Reactor::flush(uint32_t slot, Connection& connection) {
       }
     }
   }
+  if (connection.is(kLayered) && !flush_stream(slot, connection)) return;
   after_flush(slot, connection);
 }
 
@@ -133,7 +134,7 @@ void Reactor::after_flush(uint32_t slot, Connection& connection) {
       owe(slot, connection);
     }
   }
-  if (connection.is(kFinishing) && connection.out.bytes == 0) {
+  if (connection.is(kFinishing) && connection.out.bytes == 0 && !connection.is(kBlocked)) {
     if (connection.state == State::PeerEnded) {
       close_connection(slot, connection, wire::CloseReason::Finished, 0);
       return;
@@ -187,6 +188,9 @@ void Reactor::close_connection(uint32_t slot, Connection& connection, wire::Clos
   totals_.queued_bytes -= connection.out.bytes;
   outputs_.clear(connection.out);
   memory_.queued[slot] = 0;
+  if (Listener* accepted_by = listener(connection.listener)) --accepted_by->open;
+  delete connection.stream;
+  connection.stream = nullptr;
   sockets::close(connection.fd);  // leaves the epoll set by itself
   connection.fd = -1;
   connection.state = State::Closed;

@@ -11,6 +11,8 @@
 
 namespace martlet {
 
+class Stream;
+
 // Left only forwards. Free slots are Free; a closed connection stays Closed until the turn that told of it is over.
 enum class State : uint8_t {
   Free = 0,
@@ -39,6 +41,8 @@ enum Flag : uint16_t {
   kFinishing = 1 << 9,  // `finish` was commanded
   kFinSent = 1 << 10,
   kBroken = 1 << 11,  // a write failed: what was received before is still delivered, then it closes
+  kLayered = 1 << 12,  // `stream` stands between the socket and the splitter
+  kHandshakeQueued = 1 << 13,
 };
 
 // Bytes received and not delivered: the beginning of a packet, or packets the inbox had no room for.
@@ -74,10 +78,12 @@ struct alignas(64) Connection {
 
   InputBuffer* in;
   LargePacket* large;
+  Stream* stream;  // owned; null on plain connections
   uint32_t max_packet_in;
   uint32_t partial;       // bytes in `in` and `large`, as accounted
   uint32_t interest;      // epoll events as last set
   uint32_t next_free;     // slot, while Free
+  uint32_t listener;      // that accepted it
   int32_t error;          // of the failed write, while kBroken
   wire::CloseReason reason;  // while kOwesClosed
   int32_t reason_error;

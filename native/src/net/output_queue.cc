@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "net/layer.h"
 #include "net/sockets.h"
 
 namespace martlet {
@@ -207,6 +208,29 @@ OutputStore::Sent OutputStore::send(OutputQueue& queue, int fd) {
     result.bytes += static_cast<uint64_t>(taken);
     sent(queue, static_cast<uint64_t>(taken));
     if (static_cast<size_t>(taken) < offered) break;  // asking again would only be told EAGAIN
+  }
+  return result;
+}
+
+OutputStore::Sent OutputStore::send(OutputQueue& queue, Layer& layer) {
+  seal(queue);
+  Sent result;
+  while (queue.first) {
+    iovec parts[kMostParts];
+    size_t count = 0;
+    result.copied = 0;
+    for (Piece* piece = queue.first; piece && count < kMostParts; piece = piece->next) {
+      parts[count++] = iovec{const_cast<uint8_t*>(piece->data), piece->length};
+      if (!piece->refers) result.copied += piece->length;
+    }
+    int64_t taken = layer.send(parts, count, queue.bytes);
+    ++result.calls;
+    if (taken < 0) {
+      if (taken != -EAGAIN) result.error = static_cast<int>(-taken);
+      break;
+    }
+    result.bytes += static_cast<uint64_t>(taken);
+    sent(queue, static_cast<uint64_t>(taken));
   }
   return result;
 }

@@ -12,6 +12,8 @@
 
 namespace martlet {
 
+class Layer;
+
 // A pool buffer with copied bytes; shared by the pieces that lie in it.
 struct Chunk {
   uint32_t capacity;  // of the pool buffer this header stands in
@@ -72,6 +74,8 @@ class OutputStore {
   };
   /** Sends until the queue is empty or the socket takes no more. */
   Sent send(OutputQueue& queue, int fd);
+  /** The same through layers, which may take less than the socket would. */
+  Sent send(OutputQueue& queue, Layer& layer);
 
   /** Turns references to the inbox into references to blocks: one copy for all receivers of a body. */
   void leave_inbox(OutputQueue& queue);

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,11 +40,42 @@ int listen(int fd, int backlog) {
   return retried([&] { return ::listen(fd, backlog); });
 }
 
+int connect(int fd, const sockaddr* address, socklen_t length) {
+  // Not retried: after EINTR the attempt goes on by itself.
+  return ::connect(fd, address, length) < 0 ? (errno == EINTR ? -EINPROGRESS : -errno) : 0;
+}
+
+int adopt(int fd) {
+  int value = 0;
+  socklen_t length = sizeof value;
+  if (::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &length) < 0) return -errno;
+  if (value == 0) return -EINVAL;
+  if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, &length) < 0) return -errno;
+  if (value != SOCK_STREAM) return -ESOCKTNOSUPPORT;
+  int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || ::fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) return -errno;
+  return 0;
+}
+
+int bind_to_device(int fd, const char* name) {
+  return retried([&] { return ::setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, strlen(name)); });
+}
+
+int peer_credentials(int fd, int* pid, int* uid) {
+  ucred credentials{};
+  socklen_t length = sizeof credentials;
+  int result = retried([&] { return ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length); });
+  *pid = credentials.pid;
+  *uid = static_cast<int>(credentials.uid);
+  return result;
+}
+
 int local_port(int fd) {
   sockaddr_storage address{};
   socklen_t length = sizeof address;
   int result = retried([&] { return ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length); });
   if (result < 0) return result;
+  if (address.ss_family == AF_UNIX) return 0;
   if (address.ss_family == AF_INET6) return ntohs(reinterpret_cast<sockaddr_in6*>(&address)->sin6_port);
   return ntohs(reinterpret_cast<sockaddr_in*>(&address)->sin_port);
 }

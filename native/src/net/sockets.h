@@ -11,9 +11,13 @@
 
 namespace martlet::sockets {
 
-int socket(int family);  // TCP, non-blocking, close-on-exec
+int socket(int family);  // a stream, non-blocking, close-on-exec
 int bind(int fd, const sockaddr* address, socklen_t length);
 int listen(int fd, int backlog);
+int connect(int fd, const sockaddr* address, socklen_t length);  // -EINPROGRESS: pending_error() will tell
+int adopt(int fd);  // a listening socket somebody else opened: checked, and made non-blocking, close-on-exec
+int bind_to_device(int fd, const char* name);
+int peer_credentials(int fd, int* pid, int* uid);  // of the process behind a Unix socket
 int local_port(int fd);
 int accept(int fd, sockaddr_storage* peer);  // non-blocking, close-on-exec
 int set_option(int fd, int level, int name, int value);

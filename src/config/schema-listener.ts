@@ -1,0 +1,104 @@
+// The settings of one listener: an entry of `listeners` in YAML, the lines after `listener PORT [HOST]` in mosquitto.conf.
+// Part of the one table in schema.ts. What each door does is told in docs/listeners.md.
+
+import { boolean, choice, integer, list, path, text } from './setting.ts'
+
+/** What stands for "no limit of its own" where another limit still holds. */
+const PRACTICALLY_UNLIMITED = 2 ** 31 - 1
+const NETWORK = /^(?:unix|[0-9A-Fa-f.:]+(?:\/\d{1,3})?)$/
+
+const address = {
+  port: integer({
+    default: 1883,
+    range: [0, 65535],
+    doc: 'The TCP port. 0 takes any free one; the log says which.',
+    mosquitto: 'The first word of `listener`; 0 is not accepted there.',
+  }),
+  host: text({
+    default: '',
+    computed: 'every address',
+    maxLength: 255,
+    doc: 'The address or host name to listen on. Empty: every address of the machine.',
+    mosquitto: 'The second word of `listener`.',
+  }),
+  socket_domain: choice(['any', 'ipv4', 'ipv6'], {
+    default: 'any',
+    doc: 'Restricts a listener to one family of addresses.',
+    mosquitto: true,
+  }),
+  max_connections: integer({
+    default: PRACTICALLY_UNLIMITED,
+    range: [1, PRACTICALLY_UNLIMITED],
+    doc: 'Connections at one time on this listener; max_connections of the broker holds as well.',
+    mosquitto: '-1, no limit, is accepted.',
+  }),
+}
+
+const socket = {
+  socket_path: path({
+    default: '',
+    doc: 'A Unix socket instead of port and host. A leftover file is removed if nobody listens on it; the broker removes its own when it ends.',
+    mosquitto: '`listener 0 PATH`',
+  }),
+  socket_mode: text({
+    default: '',
+    computed: 'as the umask has it',
+    doc: 'Permissions of the Unix socket’s file in octal, such as `0660`. Who may write to it may connect.',
+  }),
+  socket_owner: text({
+    default: '',
+    computed: 'the broker’s user and group',
+    doc: 'Owner of the Unix socket’s file: `USER`, `USER:GROUP` or `:GROUP`.',
+  }),
+  bind_interface: text({
+    default: '',
+    computed: 'every interface',
+    maxLength: 15,
+    doc: 'Only what arrives through this network interface is accepted (SO_BINDTODEVICE).',
+    mosquitto: true,
+  }),
+  socket_activation: text({
+    default: '',
+    doc: 'Takes the sockets that systemd has opened under this FileDescriptorName instead of opening its own.',
+  }),
+  proxy_protocol: boolean({
+    default: false,
+    doc: 'Whether a proxy stands in front that begins every connection with a PROXY header, version 1 or 2. Then each one must have it; the address in it is the client’s. Without this setting a header is a malformed packet.',
+    mosquitto: '`enable_proxy_protocol 1` or `2` there, for one of the versions.',
+  }),
+}
+
+const webSocket = {
+  protocol: choice(['mqtt', 'websockets', 'any'], {
+    default: 'mqtt',
+    doc: 'What is spoken on this listener: MQTT, MQTT over WebSocket, or both on one port, told apart by the first byte.',
+    mosquitto: '`any` is Martlet’s own; `http_api` is not accepted.',
+  }),
+  websockets_path: text({
+    default: '',
+    computed: 'any path',
+    maxLength: 1024,
+    doc: 'The only path of a WebSocket’s URL that is served, such as `/mqtt`; others get 404.',
+  }),
+  websockets_origin: list({
+    default: [],
+    accepts: (item) => item.length > 0,
+    wanted: 'an origin such as https://example.com',
+    doc: 'The web pages that may connect: a WebSocket must name one of these in its Origin header, compared letter by letter; others, and clients without one, get 403. Empty: everybody may.',
+    mosquitto: true,
+  }),
+  websockets_headers_size: integer({
+    default: 8192,
+    range: [256, 1 << 20],
+    doc: 'Bytes of the HTTP request a WebSocket begins with; longer ones get 431.',
+    mosquitto: 'A setting of the whole broker there.',
+  }),
+  trusted_proxies: list({
+    default: [],
+    accepts: (item) => NETWORK.test(item),
+    wanted: 'a network such as 10.0.0.0/8, ::1 or unix',
+    doc: 'Networks whose X-Forwarded-For header is believed when a WebSocket is opened. The client’s address is then the last one in it that is not of these networks.',
+  }),
+}
+
+export const listenerSettings = { ...address, ...socket, ...webSocket } as const
