@@ -38,6 +38,8 @@ export interface BrokerOptions {
   host?: string
   /** RLIMIT_NOFILE of the process. */
   descriptorLimit?: number
+  /** V8's heap limit, MiB. */
+  heapLimit?: number
   /** Leaves MARTLET_SIZES=tiny out of account, for tests about large sizes. */
   usualSizes?: boolean
 }
@@ -134,7 +136,8 @@ const martletCommand = (folder: string, options: BrokerOptions): Command => {
   const settings = { listeners, allow_anonymous: true, ...options.settings, ...(small ? tiny : {}) }
   const yaml = Object.entries(settings).map(([key, value]) => `${key}: ${JSON.stringify(value)}\n`)
   writeFileSync(file, yaml.join(''))
-  const words = [process.execPath, join(repositoryRoot, 'bin/martlet.js'), '--config', file]
+  const heap = options.heapLimit === undefined ? [] : [`--max-old-space-size=${options.heapLimit}`]
+  const words = [process.execPath, ...heap, join(repositoryRoot, 'bin/martlet.js'), '--config', file]
   return { words, environment: small ? { MARTLET_POISON: '1' } : {}, port: options.port ?? 0 }
 }
 
