@@ -8,12 +8,12 @@ import { underAttack, until, type Victim, warnings } from './well-behaved.ts'
 
 test.after.each(closeClients)
 
-const COUNT = 500
-const PAYLOAD = Buffer.alloc(64 * 1024, '.')
+const COUNT = 80
+const PAYLOAD = Buffer.alloc(128 * 1024, '.')
 const LEVELS = [0, 1, 2] as const
 const limits = {
-  maxQueuedMessages: 50,
-  maxInflightMessages: 20,
+  maxQueuedMessages: 20,
+  maxInflightMessages: 10,
   outputLimit: 512 * 1024,
   outputHighWater: 128 * 1024,
 }
@@ -26,7 +26,7 @@ async function deaf(target: Victim, qos: QoS): Promise<RawClient> {
   return client
 }
 
-/** 32 MB for each QoS: more than the kernel's buffers hold. Each message begins with its number. */
+/** 10 MB for each QoS: more than the kernel's buffers hold. Each message begins with its number. */
 async function flood(target: Victim): Promise<void> {
   const publisher = await RawClient.connect(target, { clientId: 'flooder' })
   for (let n = 0; n < COUNT; n++) {

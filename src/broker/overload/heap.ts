@@ -3,7 +3,7 @@ import { getHeapStatistics, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
 export interface Heap {
-  /** Bytes V8 may grow to before it ends the process. */
+  /** Bytes the old generation may grow to before V8 ends the process. */
   readonly limit: number
   /** Bytes in use, what is garbage included. */
   used(): number
@@ -11,11 +11,14 @@ export interface Heap {
   collect(): void
 }
 
+/** V8's figure includes three semi-spaces of 16 MiB for the young; what ends the process is the limit of the old. */
+const YOUNG = 3 * 16 * 1024 * 1024
+
 let collect: (() => void) | undefined
 
 /** This process's heap; shared with the program that embeds the broker. */
 export const v8Heap: Heap = {
-  limit: getHeapStatistics().heap_size_limit,
+  limit: oldLimit(getHeapStatistics().heap_size_limit),
   used: () => getHeapStatistics().used_heap_size,
   collect() {
     if (collect === undefined) {
@@ -24,4 +27,8 @@ export const v8Heap: Heap = {
     }
     collect()
   },
+}
+
+function oldLimit(limit: number): number {
+  return Math.max(limit - YOUNG, limit / 2)
 }

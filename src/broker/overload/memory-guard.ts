@@ -20,6 +20,8 @@ const COLLECT_EVERY = 10_000
  */
 const SMALL_QUEUE = 64 * 1024
 const SHARE_OF_LARGE = 0.75
+/** From this share of the total on new persistent sessions are refused. */
+const FULL = 0.95
 
 export interface MemoryGuardParts {
   readonly settings: OverloadSettings
@@ -50,9 +52,9 @@ export class MemoryGuard {
     return this.#isHeapShort
   }
 
-  /** Queues have no room for more. */
+  /** Queues have no room for more, or almost none: the next message may be larger than what is left. */
   get areQueuesFull(): boolean {
-    return this.#held() >= this.#parts.settings.maxQueuedBytesTotal
+    return this.#held() >= this.#parts.settings.maxQueuedBytesTotal * FULL
   }
 
   /** Whether one more message of `size` bytes may wait in a queue that holds `queued` bytes. Counts and logs when not. */
