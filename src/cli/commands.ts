@@ -2,6 +2,7 @@
 
 import { conformance } from './commands/conformance.ts'
 import { ping } from './commands/ping.ts'
+import { store } from './commands/store.ts'
 
 export interface Command {
   readonly name: string
@@ -11,4 +12,4 @@ export interface Command {
   run(args: readonly string[]): Promise<number>
 }
 
-export const commands: readonly Command[] = [conformance, ping]
+export const commands: readonly Command[] = [conformance, ping, store]

@@ -154,7 +154,8 @@ export async function listenAll(
   }
 }
 
-function brokerSettings(configuration: Configuration): BrokerSettings {
+/** What the broker is told by a configuration: seconds become milliseconds. */
+export function brokerSettings(configuration: Configuration): BrokerSettings {
   const ms = (seconds: number): number => seconds * 1000
   return {
     maxPacketSize: configuration.maxPacketSize,
@@ -193,7 +194,8 @@ function brokerSettings(configuration: Configuration): BrokerSettings {
   }
 }
 
-function reactorSettings(configuration: Configuration): ConstructorParameters<typeof Reactor>[0] {
+/** What the reactor is told by a configuration. */
+export function reactorSettings(configuration: Configuration): ConstructorParameters<typeof Reactor>[0] {
   return {
     maxConnections: configuration.maxConnections,
     inboxRecords: configuration.inboxRecords,

@@ -2,8 +2,9 @@
 // that a record can be written as it is. Times are wall-clock milliseconds: a monotonic time means nothing after a restart.
 //
 // A payload is stored once, as `message-stored`, under a number the broker never gives out twice; sessions and retained
-// topics refer to that number. A message nobody refers to any more needs no record of its own: a store that compacts its
-// journal counts the references the other records make and take back.
+// topics refer to that number. Numbers ascend in the journal. A message nobody refers to any more needs no record of its own:
+// a store that compacts its journal counts the references the other records make and take back, and forgets the message at
+// the end of the batch that took back the last one. Whoever needs it after that stores it again, under a new number.
 
 export type JournalRecord =
   | SessionOpened
@@ -114,7 +115,10 @@ export interface MessageSent {
   readonly subscriptionIdentifiers: readonly number[]
 }
 
-/** PUBREC came: the message is the receiver's, the identifier is in use until `message-acknowledged`. */
+/**
+ * PUBREC came: the message is the receiver's, the identifier is in use until `message-acknowledged`. A compacted journal
+ * leaves out the `message-sent` before it: an identifier met first here is in use, and PUBREL is due.
+ */
 export interface MessageReceived {
   readonly type: 'message-received'
   readonly clientId: string

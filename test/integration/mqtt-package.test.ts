@@ -115,6 +115,31 @@ test('clean: false resumes the session with the messages queued while away', asy
   )
 })
 
+for (const qos of [1, 2] as const) {
+  test(`[MQTT-4.4.0-1] what it had not acknowledged comes again with DUP when it is back, QoS ${qos}`, async () => {
+    const session: IClientOptions = { clientId: `node-dup-${qos}`, clean: false }
+    const first = await connect(session)
+    // Told of the packet before it acknowledges: the connection ends instead.
+    const unacknowledged = new Promise<boolean>((resolve) => {
+      first.on('packetreceive', (packet) => {
+        if (packet.cmd !== 'publish') return
+        first.stream.destroy()
+        resolve(packet.dup)
+      })
+    })
+    await first.subscribeAsync('node/dup', { qos })
+    const publisher = await connect()
+    await publisher.publishAsync('node/dup', 'again', { qos })
+    assert.is(await unacknowledged, false)
+    const second = mqtt.connect({ host: broker.host, port: broker.port, reconnectPeriod: 0, ...session })
+    clients.add(second)
+    const dup = await new Promise((resolve) => {
+      second.on('packetreceive', (packet) => packet.cmd === 'publish' && resolve(packet.dup))
+    })
+    assert.is(dup, true)
+  })
+}
+
 test('the client reconnects by itself after it was taken over, and finds its session', async () => {
   const session: IClientOptions = { clientId: 'node-again', clean: false }
   const first = await connect({ ...session, reconnectPeriod: 50 })

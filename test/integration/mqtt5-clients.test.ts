@@ -13,6 +13,7 @@ import {
   PeerProcess,
   withPeer,
 } from '../support/peers.ts'
+import { unlessMosquitto } from '../support/target.ts'
 
 const broker = await startBroker()
 const clients = new Set<MqttClient>()
@@ -140,6 +141,16 @@ test('the mqtt package resumes its session, and its delayed will is not sent mea
   assert.is((await seen)[0]!.topic, 'five/after')
 })
 
+unlessMosquitto(test, '2.0.11 ends a connection that is taken over without a word')(
+  'the mqtt package reads why it was taken over: 0x8E',
+  async () => {
+    const first = await connect({ clientId: 'five-taken' })
+    const reason = new Promise((resolve) => first.once('disconnect', ({ reasonCode }) => resolve(reasonCode)))
+    await connect({ clientId: 'five-taken' })
+    assert.is(await reason, 0x8e)
+  },
+)
+
 // ── paho ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const withPaho = withPeer(test, 'paho')
@@ -197,6 +208,22 @@ withPaho('paho with MQTT 5: properties, options, a shared subscription and a wil
     await subscriber.expect('published')
   }
   for (const member of members) for (let n = 0; n < 2; n++) assert.is((await member.expect('message')).topic, 'work')
+})
+
+withPaho('[MQTT-4.4.0-1] paho that died before its PUBACK gets the message again with DUP', async () => {
+  const session = { clientId: 'paho-5-dying', version: '5', clean: false, properties: { SessionExpiryInterval: 600 } }
+  const dying = new PahoPeer()
+  await dying.connect(broker, { ...session, dieOnMessage: true })
+  dying.do('subscribe', { filters: [['paho5-dup', 1]] })
+  await dying.expect('subscribed')
+  const publisher = new PahoPeer()
+  await publisher.connect(broker, { clientId: 'paho-5-publisher', version: '5' })
+  publisher.do('publish', { topic: 'paho5-dup', payload: 'again', qos: 1 })
+  assert.is((await dying.expect('message')).dup, false)
+  const back = new PahoPeer()
+  assert.is((await back.connect(broker, session)).present, 1)
+  const again = await back.expect('message')
+  assert.equal([again.payload, again.dup], ['again', true])
 })
 
 // ── mosquitto's clients ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -72,4 +72,19 @@ test('a session with messages queued while away', async () => {
   await second.expect('unsubscribed')
 })
 
+for (const version of ['3.1', '3.1.1']) {
+  test(`[MQTT-4.4.0-1] a client that died before its PUBACK gets the message again with DUP in MQTT ${version}`, async () => {
+    const session = { clientId: `paho-dying-${version}`, clean: false, version }
+    const topic = `paho/dying/${version}`
+    const dying = await connect({ ...session, dieOnMessage: true })
+    await subscribe(dying, topic, 1)
+    const publisher = await connect({ clientId: 'paho-publisher' })
+    publisher.do('publish', { topic, payload: 'again', qos: 1 })
+    assert.is((await dying.expect('message')).dup, false)
+    const back = await connect(session)
+    const again = await back.expect('message')
+    assert.equal([again.payload, again.qos, again.dup], ['again', 1, true])
+  })
+}
+
 uvu.run()

@@ -68,6 +68,8 @@ def new_client(command):
             dup=bool(message.dup),
             **facts,
         )
+        if command.get("dieOnMessage"):
+            os._exit(9)  # paho acknowledges after this returns: the message stays unacknowledged
 
     client.on_connect = on_connect
     client.on_message = on_message

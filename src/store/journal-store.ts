@@ -1,0 +1,169 @@
+// The embedded store: a segmented, append-only journal in a directory of its own. Owns the directory's lock and the order
+// of things: open, recover, commit, close. Writing is in journal/commit-queue.ts and segment-writer.ts, reading back in
+// recovery.ts, getting rid of what is dead in compactor.ts. Why it is built this way: docs/durability.md.
+
+import { mkdir } from 'node:fs/promises'
+import type { DurableStore, JournalRecord } from './durable-store.ts'
+import { CommitQueue } from './journal/commit-queue.ts'
+import { Compactor } from './journal/compactor.ts'
+import { DirectoryLock } from './journal/lock.ts'
+import { RecordEncoder } from './journal/record-encoder.ts'
+import { Recovery } from './journal/recovery.ts'
+import { type Durability, SegmentWriter } from './journal/segment-writer.ts'
+import { newMetrics, type RecoveryProgress, type StoreEvent, type StoreMetrics } from './journal/store-events.ts'
+import { StoreError } from './store-error.ts'
+
+export type { Durability } from './journal/segment-writer.ts'
+export type { RecoveryProgress, StoreEvent, StoreMetrics } from './journal/store-events.ts'
+
+export interface JournalStoreOptions {
+  /** Made if it does not exist; nothing else may live in it. */
+  readonly directory: string
+  /** Default: fsync. */
+  readonly durability?: Durability
+  /** Size at which a segment is closed and the next one begun, bytes; default 32 MiB. */
+  readonly segmentBytes?: number
+  /** Bytes that may wait to be written before `hasRoom` says no; default 16 MiB. */
+  readonly maxWaitingBytes?: number
+  /** Hears what is worth a log line. */
+  readonly onEvent?: (event: StoreEvent) => void
+  /** Hears how far recovery is, every few megabytes. */
+  readonly onProgress?: (progress: RecoveryProgress) => void
+}
+
+const SEGMENT_BYTES = 32 << 20
+const MAX_WAITING_BYTES = 16 << 20
+
+export class JournalStore implements DurableStore {
+  readonly volatile = false
+  readonly #options: JournalStoreOptions
+  readonly #metrics = newMetrics()
+  #state: 'new' | 'open' | 'closed' = 'new'
+  #lock: DirectoryLock | undefined
+  #recovery: Recovery | undefined
+  #encoder = new RecordEncoder()
+  #writer: SegmentWriter | undefined
+  #queue: CommitQueue | undefined
+  #compactor: Compactor | undefined
+  #closing: Promise<void> | undefined
+
+  constructor(options: JournalStoreOptions) {
+    this.#options = options
+  }
+
+  /** The highest wall time in any record, milliseconds; -Infinity if there is none. A clock that is behind it is wrong. */
+  get newestWallTime(): number {
+    return this.#encoder.newestWallTime
+  }
+
+  /** The highest number a message was ever stored under, also of those long gone; 0 if there is none. */
+  get newestMessage(): number {
+    return this.#encoder.newestMessage
+  }
+
+  /** Why commits are refused at the moment; undefined while they are not. */
+  get refusal(): StoreError | undefined {
+    return this.#queue?.refusal
+  }
+
+  /** Whether more should be committed now: false while too much waits to be written, and while commits are refused. */
+  get hasRoom(): boolean {
+    return this.#queue?.hasRoom ?? true
+  }
+
+  /** Resolves when `hasRoom` (or the store is closed). */
+  room(): Promise<void> {
+    return this.#queue?.room() ?? Promise.resolve()
+  }
+
+  /** Counters and sizes, as they are now. */
+  get metrics(): Readonly<StoreMetrics> {
+    const metrics = this.#metrics
+    metrics.waitingBytes = this.#queue?.waitingBytes ?? 0
+    metrics.syncs = this.#writer?.syncs ?? 0
+    metrics.openSegmentBytes = this.#writer?.fileId === undefined ? 0 : this.#writer.end
+    return metrics
+  }
+
+  /** Resolves when no compaction is under way. */
+  async compacted(): Promise<void> {
+    await this.#compactor?.idle()
+  }
+
+  async open(): Promise<void> {
+    if (this.#state !== 'new') throw new Error('a store is opened once')
+    const { directory } = this.#options
+    await mkdir(directory, { recursive: true, mode: 0o750 })
+    this.#lock = await DirectoryLock.take(directory)
+    try {
+      this.#recovery = new Recovery(directory, {
+        metrics: this.#metrics,
+        tell: (event) => this.#tell(event),
+        onProgress: (progress) => this.#options.onProgress?.(progress),
+      })
+      if (this.#recovery.isEmpty) await this.#startWriting()
+    } catch (error) {
+      this.#lock.release()
+      throw error
+    }
+    this.#state = 'open'
+  }
+
+  async *recover(): AsyncGenerator<JournalRecord, void> {
+    if (this.#state !== 'open') throw new StoreError('closed', 'the store is not open')
+    if (this.#recovery === undefined) return // nothing was there, or it was told already
+    yield* this.#recovery.records()
+    await this.#startWriting()
+  }
+
+  commit(batch: readonly JournalRecord[]): Promise<void> {
+    if (this.#state !== 'open') return Promise.reject(new StoreError('closed', 'the store is not open'))
+    if (this.#queue === undefined) return Promise.reject(new Error('the store was not recovered'))
+    return this.#queue.commit(batch)
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #startWriting(): Promise<void> {
+    const { directory, durability = 'fsync' } = this.#options
+    const recovered = await this.#recovery!.finish()
+    this.#recovery = undefined
+    this.#encoder.newestWallTime = recovered.newestWallTime
+    this.#encoder.newestMessage = recovered.newestMessage
+    const segmentBytes = this.#options.segmentBytes ?? SEGMENT_BYTES
+    const compactor = new Compactor(recovered.sources, {
+      directory,
+      leastBytes: 2 * segmentBytes,
+      metrics: this.#metrics,
+      tell: (event) => this.#tell(event),
+    })
+    this.#compactor = compactor
+    this.#writer = new SegmentWriter(directory, durability, recovered.previous, {
+      sealed: (segment) => compactor.sealed(segment),
+      lateSyncFailed: (error) =>
+        this.#tell({ kind: 'write-failed', level: 'warn', text: 'a closed segment could not be synced', error }),
+    })
+    this.#queue = new CommitQueue(this.#writer, this.#encoder, {
+      early: durability === 'none',
+      segmentBytes,
+      maxWaitingBytes: this.#options.maxWaitingBytes ?? MAX_WAITING_BYTES,
+      metrics: this.#metrics,
+      tell: (event) => this.#tell(event),
+    })
+  }
+
+  async #close(): Promise<void> {
+    const queue = this.#queue
+    this.#state = 'closed'
+    await queue?.close()
+    await this.#compactor?.close()
+    this.#lock?.release()
+  }
+
+  #tell(event: StoreEvent): void {
+    this.#options.onEvent?.(event)
+  }
+}

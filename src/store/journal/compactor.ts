@@ -1,0 +1,124 @@
+// Keeps what lies on disk in proportion to what is alive. When the closed segments have grown as large as the checkpoint (and
+// two segments at least), a thread makes a new checkpoint of both and the old files go. So every byte is rewritten
+// about once for each time the store doubles, disk use stays below about three times what is alive, and a start reads at
+// most twice what it needs. Commits go on all the while: they touch only the segment that is open.
+
+import { rm } from 'node:fs/promises'
+import { extname } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import type { CompactionResult, CompactionTask } from './compaction.ts'
+import { syncDirectory } from './file-io.ts'
+import type { Source } from './journal-files.ts'
+import type { StoreEvent, StoreMetrics } from './store-events.ts'
+
+/** Short processes leave short segments; so many of them are worth a compaction whatever their size. */
+const MAX_SEGMENTS = 64
+
+export interface CompactorOptions {
+  readonly directory: string
+  /** Closed segments of fewer bytes in total are left alone. */
+  readonly leastBytes: number
+  readonly metrics: StoreMetrics
+  tell(event: StoreEvent): void
+}
+
+export class Compactor {
+  readonly #options: CompactorOptions
+  /** The checkpoint and the closed segments behind it, oldest first. */
+  #sources: Source[]
+  #worker: Worker | undefined
+  #running: Promise<void> | undefined
+  #closed = false
+  /** Grows with every failure, so that a full disk is not filled again and again. */
+  #patience = 1
+
+  constructor(sources: readonly Source[], options: CompactorOptions) {
+    this.#sources = [...sources]
+    this.#options = options
+    this.#measure()
+    this.#consider()
+  }
+
+  /** All complete files, as they are now. */
+  get sources(): readonly Source[] {
+    return this.#sources
+  }
+
+  /** Called for every segment that is complete. */
+  sealed(segment: { id: number; path: string; end: number }): void {
+    this.#sources.push({ kind: 'journal', ...segment, sealed: true })
+    this.#measure()
+    this.#consider()
+  }
+
+  /** Resolves when no compaction is under way. */
+  async idle(): Promise<void> {
+    while (this.#running !== undefined) await this.#running
+  }
+
+  /** Stops; a compaction under way is given up, the next process does it. */
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#worker?.terminate()
+    await this.#running
+  }
+
+  #consider(): void {
+    if (this.#closed || this.#running !== undefined || !this.#isWorthIt()) return
+    this.#running = this.#compact([...this.#sources]).finally(() => {
+      this.#running = undefined
+      this.#worker = undefined
+      this.#measure()
+      this.#consider()
+    })
+  }
+
+  #isWorthIt(): boolean {
+    const { metrics, leastBytes } = this.#options
+    const segments = this.#sources.filter(({ kind }) => kind === 'journal')
+    const bytes = segments.reduce((sum, { end }) => sum + end, 0)
+    if (segments.length >= MAX_SEGMENTS * this.#patience) return true
+    return bytes >= this.#patience * Math.max(leastBytes, metrics.checkpointBytes)
+  }
+
+  async #compact(sources: readonly Source[]): Promise<void> {
+    const { metrics, tell, directory } = this.#options
+    const before = sources.reduce((sum, { end }) => sum + end, 0)
+    try {
+      const { checkpoint, records } = await this.#inThread({ directory, sources })
+      this.#sources = [checkpoint, ...this.#sources.slice(sources.length)]
+      for (const { path } of sources) if (path !== checkpoint.path) await rm(path, { force: true })
+      await syncDirectory(directory)
+      metrics.compactions++
+      this.#patience = 1
+      const text = `the store was compacted: ${before} bytes became ${checkpoint.end}, ${records} records`
+      tell({ kind: 'compacted', level: 'info', text })
+    } catch (error) {
+      if (this.#closed) return
+      metrics.compactionFailures++
+      this.#patience = Math.min(2 * this.#patience, 1024)
+      const text = `the store could not be compacted, which is tried again later: ${(error as Error).message}`
+      tell({ kind: 'compaction-failed', level: 'warn', text, error })
+    }
+  }
+
+  #inThread(task: CompactionTask): Promise<CompactionResult> {
+    return new Promise((resolve, reject) => {
+      const worker = new Worker(new URL(`./compaction-worker${extname(import.meta.url)}`, import.meta.url), {
+        workerData: task,
+      })
+      this.#worker = worker
+      worker.once('message', resolve)
+      worker.once('error', reject)
+      worker.once('exit', (code) => reject(new Error(`the compaction thread ended with code ${code}`)))
+    })
+  }
+
+  #measure(): void {
+    const { metrics } = this.#options
+    const segments = this.#sources.filter(({ kind }) => kind === 'journal')
+    metrics.segments = segments.length
+    metrics.segmentBytes = segments.reduce((sum, { end }) => sum + end, 0)
+    metrics.checkpointBytes = this.#sources.find(({ kind }) => kind === 'checkpoint')?.end ?? 0
+  }
+}

@@ -1,0 +1,145 @@
+// Reads back what earlier processes stored, and leaves the directory fit for writing: what was superseded is removed, what
+// cannot be read is kept aside under another name and never in the way of a start.
+
+import { existsSync, truncateSync } from 'node:fs'
+import { readdir, rename, rm, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { setImmediate as breathe } from 'node:timers/promises'
+import type { JournalRecord } from '../journal-record.ts'
+import { damagedName } from './file-format.ts'
+import { copyRange, syncDirectory } from './file-io.ts'
+import { type Layout, type Source, surveyDirectory } from './journal-files.ts'
+import { JournalReader, type ReadFault } from './journal-reader.ts'
+import type { RecoveryProgress, StoreEvent, StoreMetrics } from './store-events.ts'
+
+/** After so many bytes the event loop gets a turn, and the owner hears how far it is. */
+const BREATH = 4 << 20
+/** Of `.damaged` files the newest are kept. */
+const KEPT_DAMAGED = 16
+
+export interface RecoveryOptions {
+  readonly metrics: StoreMetrics
+  tell(event: StoreEvent): void
+  onProgress?(progress: RecoveryProgress): void
+}
+
+/** What recovery found out for whoever goes on writing. */
+export interface Recovered {
+  /** The newest checkpoint and the segments behind it, each as long as it is good. */
+  readonly sources: readonly Source[]
+  /** The last segment, and how much of it counts. */
+  readonly previous: { readonly id: number; readonly end: number; readonly nextId: number }
+  readonly newestWallTime: number
+  readonly newestMessage: number
+}
+
+export class Recovery {
+  readonly #directory: string
+  readonly #options: RecoveryOptions
+  readonly #layout: Layout
+  readonly #reader = new JournalReader()
+  /** Source → where its good bytes end, for those with a fault. */
+  readonly #ends = new Map<string, number>()
+
+  constructor(directory: string, options: RecoveryOptions) {
+    this.#directory = directory
+    this.#options = options
+    this.#layout = surveyDirectory(directory)
+  }
+
+  /** There is nothing to read. */
+  get isEmpty(): boolean {
+    return this.#layout.sources.length === 0
+  }
+
+  async *records(): AsyncGenerator<JournalRecord, void> {
+    const { metrics } = this.#options
+    const totalBytes = this.#layout.sources.reduce((sum, { end }) => sum + end, 0)
+    let bytes = 0
+    let breath = BREATH
+    for (const frame of this.#reader.frames(this.#layout.sources)) {
+      for (const record of frame.records) yield record
+      metrics.recordsRecovered += frame.records.length
+      bytes += frame.end - frame.offset
+      if (bytes < breath) continue
+      breath = bytes + BREATH
+      this.#options.onProgress?.({ bytes, totalBytes, records: metrics.recordsRecovered })
+      await breathe()
+    }
+    this.#options.onProgress?.({ bytes: totalBytes, totalBytes, records: metrics.recordsRecovered })
+  }
+
+  /** Once all records were read: sets aside what could not be, and says where to go on. */
+  async finish(): Promise<Recovered> {
+    const { tell } = this.#options
+    for (const id of this.#layout.missing)
+      tell({ kind: 'damaged', level: 'error', text: `segment ${id} of the store is missing; what it held is lost` })
+    for (const path of this.#layout.unreadable) await this.#setFileAside(path)
+    for (const fault of this.#reader.faults) await this.#setTailAside(fault)
+    for (const path of this.#layout.obsolete) await this.#remove(path)
+    await this.#dropOldDamaged()
+    const sources = this.#layout.sources.map((source) => ({
+      ...source,
+      end: this.#ends.get(source.path) ?? source.end,
+    }))
+    const last = sources.at(-1)
+    const previous = { id: last?.id ?? 0, end: last?.end ?? 0, nextId: this.#layout.newestId + 1 }
+    const { newestWallTime, newestMessage } = this.#reader.decoder
+    return { sources, previous, newestWallTime, newestMessage }
+  }
+
+  async #setTailAside({ source, offset, reason }: ReadFault): Promise<void> {
+    const { metrics, tell } = this.#options
+    metrics.faults++
+    this.#ends.set(source.path, offset)
+    const size = existsSync(source.path) ? (await stat(source.path)).size : 0
+    const target = join(this.#directory, damagedName(source.id, offset))
+    let outcome = 'nothing was left to keep'
+    if (size > offset && offset > 0) {
+      try {
+        await copyRange(source.path, offset, size, target)
+        metrics.bytesSetAside += size - offset
+        outcome = `the ${size - offset} bytes behind it are kept as ${target}`
+        truncateSync(source.path, offset)
+      } catch (error) {
+        outcome = `the ${size - offset} bytes behind it stay there, unread: ${(error as Error).message}`
+      }
+    }
+    const torn = !source.sealed
+    tell({
+      kind: torn ? 'torn-tail' : 'damaged',
+      level: torn ? 'warn' : 'error',
+      text: `${source.path}: ${reason} at byte ${offset}${torn ? ', the last commit was cut short by a crash' : ''}; ${outcome}`,
+    })
+  }
+
+  /** A file with no header: created in the moment of a crash, or overwritten by somebody. */
+  async #setFileAside(path: string): Promise<void> {
+    const { metrics, tell } = this.#options
+    const target = `${path}.damaged`
+    metrics.faults++
+    let text = `${path} has no readable header; it is kept as ${target}`
+    try {
+      metrics.bytesSetAside += (await stat(path)).size
+      await rename(path, target)
+      await syncDirectory(dirname(path))
+    } catch (error) {
+      text = `${path} has no readable header and stays where it is, unread: ${(error as Error).message}`
+    }
+    tell({ kind: 'damaged', level: 'warn', text })
+  }
+
+  async #remove(path: string): Promise<void> {
+    try {
+      await rm(path, { force: true })
+    } catch (error) {
+      // It is not read the next time either; space is all that is lost.
+      this.#options.tell({ kind: 'damaged', level: 'warn', text: `${path} is superseded but cannot be removed`, error })
+    }
+  }
+
+  async #dropOldDamaged(): Promise<void> {
+    const damaged = (await readdir(this.#directory)).filter((name) => name.endsWith('.damaged')).sort()
+    for (const name of damaged.slice(0, -KEPT_DAMAGED)) await this.#remove(join(this.#directory, name))
+  }
+}
