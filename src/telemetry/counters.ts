@@ -104,6 +104,8 @@ export class Counters {
   connectsLimited = 0
   /** Times V8's heap was short of room. */
   memoryShortages = 0
+  /** Subscriptions over max_subscriptions_per_client, or refused for want of memory. */
+  subscriptionsRefused = 0
   /** Sessions, subscriptions and retained messages refused while it was. */
   refusedForMemory = 0
   /** Wills that waited for the next turn because too many were due at once. */

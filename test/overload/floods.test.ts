@@ -70,6 +70,8 @@ test(`${subscriptions} subscriptions of one client, and it goes`, async () => {
     }
     hog.send(subscribe(1, ['hog/one/more', 0]))
     await hog.expect('90 03 00 01 80')
+    assert.is(target.broker.counters.subscriptionsRefused, 1)
+    assert.ok(warnings(target.log, 'subscription refused').length > 0)
     const other = await RawClient.connect(target, { clientId: 'other' })
     other.send(publish({ topic: `hog/${subscriptions - 1}/x`, payload: 'found' }))
     await hog.expectPublish({ text: 'found' })

@@ -27,6 +27,7 @@ export interface Settings {
   max_keepalive?: number
   persistent_client_expiration?: string
   takeover_delay?: number
+  max_output_bytes_total?: number
   log_level?: string
 }
 
