@@ -86,7 +86,7 @@ test('5,000 deaf subscribers at QoS 0: all output together stays within its limi
 })
 
 test('a heap of 256 MB is filled with persistent sessions: refused in time, over and over, and the broker lives', async () => {
-  const broker = await startBroker({ heapLimit: 256 })
+  const broker = await startBroker({ heapLimit: Math.max(48, longSize(256)) })
   const good = await RawClient.connect(broker, { clientId: 'stays' })
   let refused = 0
   const total = longSize(500_000)
