@@ -79,6 +79,8 @@ export class Broker implements ReactorReceiver {
   #reactor!: BrokerReactor
   #pausedListeners: Deadline[] = []
   #closing = false
+  /** Postponed wills the log has told of. */
+  #willsTold = 0
 
   constructor(parts: BrokerParts) {
     this.#parts = parts
@@ -335,8 +337,16 @@ export class Broker implements ReactorReceiver {
   #relieve(now: number): void {
     const { overload, wire } = this.#context
     if (overload.memory.isHeapShort) overload.memory.look(now)
+    this.#tellOfWills(now)
     const clients = (): Client[] => this.#reactor.receivers().filter((receiver) => receiver instanceof Client)
     overload.relieveOutput(this.#reactor.queuedBytes, wire.memory, clients)
+  }
+
+  #tellOfWills(now: number): void {
+    const { willsPostponed: postponed } = this.counters
+    if (postponed === this.#willsTold) return
+    this.#willsTold = postponed
+    this.#throttled.warn('wills', now, { postponed }, 'many wills at once: they are spread over turns')
   }
 
   #guard(action: () => void): void {

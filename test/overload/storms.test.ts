@@ -115,6 +115,9 @@ test(`${lost} wills at once are all published, spread over turns`, async () => {
       if (message) topics.add(message.topic)
     }
     assert.is(target.broker.counters.willsPublished, lost)
+    if (target.broker.counters.willsPostponed > 0) {
+      await until('the log tells of it', () => warnings(target.log, 'many wills at once').length > 0)
+    }
     await watcher.disconnect()
   })
 })
