@@ -24,6 +24,7 @@ import { forwardableProperties } from './forwardable-properties.ts'
 import type { Hooks, Verdict } from './hooks.ts'
 import { Journal } from './journal.ts'
 import { Message } from './message.ts'
+import { Overload } from './overload/overload.ts'
 import { Publication } from './publication.ts'
 import { type Recovered, recover } from './recovery.ts'
 import { RetainedStore } from './retained-store.ts'
@@ -38,6 +39,10 @@ import { type Will, Wills } from './wills.ts'
 export interface BrokerReactor extends Wire {
   newGroup(connectionOf: (member: Subscription) => Connection): RecipientGroup<Subscription>
   resumeListener(listener: number): void
+  /** Bytes waiting to be written to all connections together. */
+  readonly queuedBytes: number
+  /** Bytes of all kept frames. */
+  readonly keptBytes: number
   receivers(): ConnectionReceiver[]
 }
 
@@ -77,6 +82,8 @@ export class Broker implements ReactorReceiver {
   #reactor!: BrokerReactor
   #pausedListeners: Deadline[] = []
   #closing = false
+  /** Postponed wills the log has told of. */
+  #willsTold = 0
 
   constructor(parts: BrokerParts) {
     this.#parts = parts
@@ -106,6 +113,14 @@ export class Broker implements ReactorReceiver {
       recovered: () => log.warn({ failures: counters.storeFailures }, 'the store works again: nothing was lost'),
     })
     const { memory, outbox, kept } = reactor
+    const overload = new Overload({
+      settings: settings.overload,
+      counters,
+      throttled,
+      clock,
+      timers,
+      keptBytes: () => reactor.keptBytes,
+    })
     const context: BrokerContext = {
       settings,
       queueLimits: { count: settings.maxQueuedMessages, bytes: settings.maxQueuedBytes },
@@ -121,9 +136,12 @@ export class Broker implements ReactorReceiver {
       events,
       journal,
       router: new Router(reactor, settings.maxTopicLevels, () => context),
-      retained: new RetainedStore({ settings, counters, throttled, journal, clock }),
+      overload,
+      retained: new RetainedStore({ settings, counters, throttled, journal, clock, memory: overload.memory }),
       sessions: undefined as unknown as SessionRegistry,
-      wills: new Wills(timers, clock, journal, (clientId, will) => this.#publishWill(clientId, will)),
+      wills: new Wills(timers, clock, journal, counters, (clientId, will) =>
+        this.#guard(() => this.#publishWill(clientId, will)),
+      ),
       publication: new Publication(outbox, kept, () => clock.now()),
       tap: (publication, clientId) => this.#tap(publication, clientId),
       queuedBytes: (connection) => memory.queued[connection.slot]!,
@@ -136,6 +154,7 @@ export class Broker implements ReactorReceiver {
     if (!journal.isVolatile) this.#every(STORE_RETRY, () => journal.retry())
     const sweep = new ExpirySweep(this.#context)
     this.#every(SWEEP_INTERVAL, (now) => sweep.run(now))
+    this.#every(SWEEP_INTERVAL, (now) => this.#relieve(now))
   }
 
   // ── called by the reactor ────────────────────────────────────────────────────────────────────────────────────────
@@ -240,6 +259,7 @@ export class Broker implements ReactorReceiver {
     const clients = this.#reactor.receivers().filter((receiver) => receiver instanceof Client)
     // First all wills, then all ends: those who watch others see them go.
     for (const client of clients) client.sendWillNow()
+    this.#context.wills.publishDue()
     const { serverReference } = this.settings
     const reasonCode = serverReference === '' ? ReasonCode.ServerShuttingDown : ReasonCode.UseAnotherServer
     for (const client of clients) client.end({ reason: 'the broker is closing', reasonCode })
@@ -337,6 +357,29 @@ export class Broker implements ReactorReceiver {
     if (!this.events.hasPublishedListener) return
     const { topic, qos, retain } = publication
     this.events.tell('published', { topic: topic.name, payload: publication.keep().payload(), qos, retain, clientId })
+  }
+
+  #relieve(now: number): void {
+    const { overload, wire } = this.#context
+    if (overload.memory.isHeapShort) overload.memory.look(now)
+    this.#tellOfWills(now)
+    const clients = (): Client[] => this.#reactor.receivers().filter((receiver) => receiver instanceof Client)
+    overload.relieveOutput(this.#reactor.queuedBytes, wire.memory, clients)
+  }
+
+  #tellOfWills(now: number): void {
+    const { willsPostponed: postponed } = this.counters
+    if (postponed === this.#willsTold) return
+    this.#willsTold = postponed
+    this.#throttled.warn('wills', now, { postponed }, 'many wills at once: they are spread over turns')
+  }
+
+  #guard(action: () => void): void {
+    try {
+      action()
+    } catch (error) {
+      this.handleBug(error)
+    }
   }
 
   #retry(now: number): void {

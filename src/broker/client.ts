@@ -17,6 +17,9 @@ import { dispatch } from './handlers/dispatch.ts'
 import type { ClientIdentity } from './hooks.ts'
 import type { JournalWaiter } from './journal.ts'
 import type { StoredMessage } from './journal-batch.ts'
+import { addressKey } from './overload/address-key.ts'
+import type { Meter } from './overload/rate-limits.ts'
+import { Alarm } from './overload/wait.ts'
 import { Parking } from './parking.ts'
 import type { Session } from './session.ts'
 import type { Topic } from './topic.ts'
@@ -75,12 +78,19 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
   authentication: EnhancedAuthentication | undefined
   /** It wants Reason Strings and User Properties with errors [MQTT-3.1.2-29]. */
   problemInformation = true
+  /** What its CONNECT waits for need not go on. */
+  onClosed: (() => void) | undefined
   wheelNext: WheelEntry | undefined
   wheelPrevious: WheelEntry | undefined
   dueAt = 0
   #state: ClientState = 'awaiting-connect'
   #held: Acknowledgements | undefined
   #parking: Parking | undefined
+  /** What it sends is measured; undefined unless a rate is limited. */
+  #meter: Meter | undefined
+  /** Set while it is not read because it sent too much. */
+  #slowed: Alarm | undefined
+  #isTooSlow = false
   /** When reading went on after it had been paused for our own sake: keep alive counts from there. */
   #resumedAt = 0
   #endedByPeer = false
@@ -97,6 +107,10 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     return this.#state
   }
 
+  get remoteAddress(): string {
+    return this.connection.remoteAddress
+  }
+
   get identity(): ClientIdentity {
     const { clientId, username, version } = this
     return { clientId, username, remoteAddress: this.connection.remoteAddress, protocolVersion: version }
@@ -106,6 +120,10 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
 
   handlePacket(first: number, topicId: number, offset: number, length: number, kept: number): void {
     if (this.#state === 'ending' || this.#state === 'closed') {
+      if (kept !== 0) this.context.kept.release(kept)
+      return
+    }
+    if (this.#meter !== undefined && !this.#isWithinRate(this.#meter, first, length)) {
       if (kept !== 0) this.context.kept.release(kept)
       return
     }
@@ -148,6 +166,8 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
       { client: this.clientId, address: this.connection.remoteAddress, dropped: frames },
       'messages left out: the client reads too slowly',
     )
+    if (this.context.overload.settings.slowReaderPolicy === 'drop_oldest') this.session?.fallBehind()
+    else this.tooSlow()
   }
 
   handleOversized(first: number, announced: number): void {
@@ -174,6 +194,8 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
       this.#leave({ reason: errno === 0 ? `connection closed (${reason})` : `connection lost (errno ${errno})` })
     this.#state = 'closed'
     this.context.timers.cancel(this)
+    if (this.#slowed !== undefined) this.context.timers.cancel(this.#slowed)
+    this.onClosed?.()
     this.context.journal.forget(this)
     this.#parking?.drop(this.context.kept)
     this.context.counters.connectionClosed()
@@ -216,12 +238,11 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     if (memory.queued[slot]! > 0 && memory.lastWrite[slot]! + writeTimeout <= now) {
       this.context.counters.writeTimeouts++
       this.#warn('write-timeout', 'output makes no progress')
-      this.#leave({ reason: 'write timeout' })
-      this.#state = 'ending'
-      this.connection.close()
+      this.cutOff('write timeout')
       return undefined
     }
-    if (this.keepAlive > 0 && this.#parking === undefined) {
+    const isRead = this.#parking === undefined && this.#slowed === undefined
+    if (this.keepAlive > 0 && isRead) {
       const silentSince = Math.max(memory.lastRead[slot]!, this.#resumedAt)
       if (silentSince + this.keepAlive * 1.5 <= now) {
         this.context.counters.keepAliveTimeouts++
@@ -234,7 +255,7 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
         return undefined
       }
     }
-    return this.#parking !== undefined && this.keepAlive > 0 ? now + this.keepAlive : this.nextDeadline(now)
+    return !isRead && this.keepAlive > 0 ? now + this.keepAlive : this.nextDeadline(now)
   }
 
   // ── called by handlers ───────────────────────────────────────────────────────────────────────────────────────────
@@ -246,11 +267,15 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     this.#state = 'connected'
     const now = this.context.clock.now()
     this.#resumedAt = now
+    this.#meter = this.context.overload.rates.meter(addressKey(this.connection.remoteAddress), now)
     this.context.timers.set(this, this.nextDeadline(now))
   }
 
-  connecting(): void {
+  /** CONNECT is being decided; `delay`: how many milliseconds longer that may take than connect_timeout, for our own sake. */
+  connecting(delay = 0): void {
     this.#state = 'connecting'
+    const { clock, settings, timers } = this.context
+    if (delay > 0) timers.set(this, clock.now() + settings.connectTimeout + delay)
   }
 
   /** Answers a PUBLISH or one of its acknowledgements; waits for the store if it must, never overtakes an earlier answer. */
@@ -326,6 +351,27 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     this.end({ reason: 'session taken over', reasonCode: ReasonCode.SessionTakenOver })
   }
 
+  /** It takes too little of what is sent to it. Ended after this turn, for others are being sent to in it. */
+  tooSlow(): void {
+    if (this.#isTooSlow || this.context.overload.settings.slowReaderPolicy !== 'disconnect') return
+    this.#isTooSlow = true
+    setImmediate(() => {
+      if (this.#state !== 'connected') return
+      this.context.counters.slowReadersDisconnected++
+      this.#warn('slow-reader', 'reads too slowly')
+      this.context.journal.begin()
+      this.end({ reason: 'reads too slowly', reasonCode: ReasonCode.QuotaExceeded })
+    })
+  }
+
+  /** Ends the connection at once: it takes nothing, so there is nothing to say to it. */
+  cutOff(reason: string): void {
+    if (this.#state === 'closed') return
+    if (this.#state !== 'ending') this.#leave({ reason })
+    this.#state = 'ending'
+    this.connection.close()
+  }
+
   /**
    * The broker is closing: the will is published while everyone is still there to see it, unless it has a delay that the
    * store will remember.
@@ -344,6 +390,7 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     const wasConnected = this.#state === 'connected'
     this.#leave(ending)
     this.#state = 'ending'
+    if (this.#slowed !== undefined) this.#readAgain() // or its FIN would never be seen
     this.context.timers.set(this, this.context.clock.now() + this.context.settings.lingerTimeout)
     const { reasonCode, reason } = ending
     // Answers to what came before the end are still owed, the last word comes after them.
@@ -467,8 +514,38 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     }
     this.#resumedAt = this.context.clock.now()
     if (this.#state === 'closed') return
-    this.connection.resume()
+    if (this.#slowed === undefined) this.connection.resume()
     if (this.#endedByPeer) this.#afterEnded()
+  }
+
+  /** Counts a packet. One over the rate is handled all the same, but then nothing is read for a while; false: it is ended. */
+  #isWithinRate(meter: Meter, first: number, length: number): boolean {
+    const { clock, counters, overload, timers } = this.context
+    const now = clock.now()
+    const wait = meter.count(first >>> 4, length, now)
+    if (wait === 0) return true
+    if (overload.settings.rateLimitAction === 'disconnect') {
+      counters.clientsOverRate++
+      this.#warn('over-rate', 'sends too much')
+      this.context.journal.begin()
+      this.end({ reason: 'sends too much', reasonCode: ReasonCode.MessageRateTooHigh })
+      return false
+    }
+    if (this.#slowed === undefined) {
+      counters.clientsSlowed++
+      this.#warn('slowed', 'sends too much: it is read more slowly')
+      this.#slowed = new Alarm(() => this.#readAgain())
+      this.connection.pause()
+    }
+    timers.set(this.#slowed, now + wait)
+    return true
+  }
+
+  #readAgain(): void {
+    this.context.timers.cancel(this.#slowed!)
+    this.#slowed = undefined
+    this.#resumedAt = this.context.clock.now()
+    if (this.#parking === undefined) this.connection.resume()
   }
 
   #warn(key: string, reason: string): void {

@@ -5,6 +5,7 @@ import { MqttError } from '../mqtt/mqtt-error.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
 import type { Client } from './client.ts'
 import type { AuthenticationExchange, AuthenticationStep, ClientIdentity } from './hooks.ts'
+import { holdBackRefusal } from './overload/connect-delays.ts'
 
 export class EnhancedAuthentication {
   readonly method: string
@@ -12,10 +13,10 @@ export class EnhancedAuthentication {
   /** The exchange under way; undefined between a success and a re-authentication. */
   #exchange: AuthenticationExchange | undefined
   #isFirst = true
-  readonly #succeeded: (data: Uint8Array | undefined) => void
+  readonly #succeeded: (data: Uint8Array | undefined) => Promise<void> | undefined
 
   /** `succeeded` accepts the CONNECT; a re-authentication is answered here. */
-  constructor(client: Client, method: string, succeeded: (data: Uint8Array | undefined) => void) {
+  constructor(client: Client, method: string, succeeded: (data: Uint8Array | undefined) => Promise<void> | undefined) {
     this.#client = client
     this.method = method
     this.#succeeded = succeeded
@@ -56,33 +57,32 @@ export class EnhancedAuthentication {
 
   #step(data: Uint8Array | undefined): Promise<void> | undefined {
     const step = this.#exchange!.step(data)
-    if (!(step instanceof Promise)) {
-      this.#answer(step)
-      return undefined
-    }
+    if (!(step instanceof Promise)) return this.#answer(step)
     return step.then((settled) => {
       const { state } = this.#client
-      if (state === 'connecting' || state === 'connected') this.#answer(settled)
+      return state === 'connecting' || state === 'connected' ? this.#answer(settled) : undefined
     })
   }
 
-  #answer(step: AuthenticationStep): void {
+  #answer(step: AuthenticationStep): Promise<void> | undefined {
     if (step.outcome === 'continue') {
       this.#sendAuth(ReasonCode.ContinueAuthentication, step.data) // [MQTT-4.12.0-2]
-      return
+      return undefined
     }
     this.#exchange = undefined
     if (step.outcome === 'failure') {
       // CONNACK before the client is connected, DISCONNECT after [MQTT-4.12.0-4].
-      this.#client.end({ reason: 'authentication failed', reasonCode: step.reasonCode ?? ReasonCode.NotAuthorized })
-      return
+      const reasonCode = step.reasonCode ?? ReasonCode.NotAuthorized
+      return holdBackRefusal(this.#client, reasonCode, () => {
+        this.#client.end({ reason: 'authentication failed', reasonCode })
+      })
     }
     if (this.#isFirst) {
       this.#isFirst = false
-      this.#succeeded(step.data)
-    } else {
-      this.#sendAuth(ReasonCode.Success, step.data)
+      return this.#succeeded(step.data)
     }
+    this.#sendAuth(ReasonCode.Success, step.data)
+    return undefined
   }
 
   #sendAuth(reasonCode: ReasonCode, data: Uint8Array | undefined): void {

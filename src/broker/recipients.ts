@@ -67,8 +67,8 @@ export class Recipients {
     subscription.slot = connection.slot
     subscription.generation = connection.generation
     subscription.version = session.version
-    subscription.isDirect = subscription.isPlain && session.topicAliasMaximum === 0
-    if (subscription.isPlain) {
+    subscription.isDirect = subscription.mayBypassSession && session.topicAliasMaximum === 0
+    if (subscription.mayBypassSession) {
       const group = subscription.session.version === 5 ? this.#group5 : this.#group3
       if (group !== undefined) {
         subscription.place = 'group'
@@ -79,7 +79,8 @@ export class Recipients {
     subscription.place = 'single'
     subscription.groupPosition = this.#singles.length
     this.#singles.push(subscription)
-    if (subscription.isPlain && this.#singles.length >= GROUP_FROM) this.#promote(subscription.session.version === 5)
+    if (subscription.mayBypassSession && this.#singles.length >= GROUP_FROM)
+      this.#promote(subscription.session.version === 5)
   }
 
   /** Its session's connection is gone, or it leaves. */
@@ -121,7 +122,7 @@ export class Recipients {
 
   /** Moves the plain members of one version from singles to a group of their own, when there are enough. */
   #promote(is5: boolean): void {
-    const belongs = (member: Subscription) => member.isPlain && (member.session.version === 5) === is5
+    const belongs = (member: Subscription) => member.mayBypassSession && (member.session.version === 5) === is5
     const movers = this.#singles.filter(belongs)
     if (movers.length < GROUP_FROM) return
     const group = this.#groups.newGroup((member) => member.session.connection!)

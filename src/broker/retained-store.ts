@@ -6,6 +6,7 @@ import type { ThrottledLog } from '../telemetry/throttled-log.ts'
 import type { Clock } from '../timers/clock.ts'
 import type { Journal } from './journal.ts'
 import type { Message } from './message.ts'
+import type { MemoryGuard } from './overload/memory-guard.ts'
 import type { Publication } from './publication.ts'
 import { RetainedMessages } from './retained-messages.ts'
 import type { BrokerSettings } from './settings.ts'
@@ -17,6 +18,7 @@ export class RetainedStore {
   readonly #throttled: ThrottledLog
   readonly #journal: Journal
   readonly #clock: Clock
+  readonly #memory: MemoryGuard
 
   constructor(parts: {
     settings: BrokerSettings
@@ -24,12 +26,14 @@ export class RetainedStore {
     throttled: ThrottledLog
     journal: Journal
     clock: Clock
+    memory: MemoryGuard
   }) {
     this.#settings = parts.settings
     this.#counters = parts.counters
     this.#throttled = parts.throttled
     this.#journal = parts.journal
     this.#clock = parts.clock
+    this.#memory = parts.memory
   }
 
   /** Replaces the topic's retained message [MQTT-3.3.1-5]; an empty payload removes it [MQTT-3.3.1-6]. */
@@ -42,7 +46,10 @@ export class RetainedStore {
     const size = 2 + publication.topicLength + publication.payloadLength
     const previous = this.messages.get(name)
     const { maxRetainedMessages, maxRetainedBytes } = this.#settings
-    const tooMany = previous === undefined && this.messages.size >= maxRetainedMessages
+    this.#memory.grew()
+    const isShort = previous === undefined && this.#memory.isHeapShort
+    if (isShort) this.#counters.refusedForMemory++
+    const tooMany = isShort || (previous === undefined && this.messages.size >= maxRetainedMessages)
     if (tooMany || this.#counters.retainedBytes - (previous?.size ?? 0) + size > maxRetainedBytes) {
       this.#counters.droppedRetained++
       this.#throttled.warn(

@@ -70,6 +70,7 @@ export class SessionRegistry {
       this.remove(known)
     }
     if (this.#sessions.size >= this.#context.settings.maxSessions) this.#removeLongestAbsent()
+    this.#context.overload.memory.grew()
     const session = new Session(this.#context, clientId, version)
     this.#sessions.set(clientId, session)
     this.#context.counters.sessions = this.#sessions.size

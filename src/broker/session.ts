@@ -27,8 +27,11 @@ const UNLIMITED = 0xffffffff
 const REPLAY_SLICE = 256
 
 export interface SessionOwner {
+  readonly remoteAddress: string
   /** A connection from `byAddress` has the same Client Identifier. */
   takenOver(byAddress: string): void
+  /** Its queue or its output is full. */
+  tooSlow(): void
 }
 
 export class Session {
@@ -60,6 +63,8 @@ export class Session {
   subscriptions: Map<string, Subscription | SharedSubscription> | undefined
   /** A shared group it is a member of has messages waiting. */
   hasSharedBacklog = false
+  /** Its output was full and the newest counts: what it cannot take now waits in its queue, QoS 0 too. */
+  isBehind = false
   inbound: InboundQos2 | undefined
   replays: RetainedReplay[] | undefined
   /** Largest packet the client takes [MQTT-3.1.2-24]. */
@@ -94,9 +99,9 @@ export class Session {
     const retain = target.retainAsPublished && publication.retain // [MQTT-3.3.1-12], [MQTT-3.3.1-9]
     const { connection } = this
     if (qos === 0) {
-      if (connection !== undefined) {
+      if (connection !== undefined && !(this.isBehind && this.#isFull(connection))) {
         this.#send(connection, publication, retain ? 0x31 : 0x30, 0, target.subscriptionIds)
-      } else if (this.#context.settings.queueQos0Messages) {
+      } else if (connection !== undefined || this.#context.settings.queueQos0Messages) {
         this.#enqueue(publication, 0, retain, target.subscriptionIds)
       }
       return
@@ -209,6 +214,13 @@ export class Session {
     }
   }
 
+  /** Its output is full, and the policy is to keep the newest: QoS 0 messages go through the queue from now on. */
+  fallBehind(): void {
+    if (this.isBehind || this.connection === undefined) return
+    this.isBehind = true
+    this.#eachSubscription((subscription) => subscription.recipients.changed(subscription))
+  }
+
   /** Its connection is gone. Must come before `version` changes: the recipients' lists go by it. */
   detach(): void {
     if (this.connection === undefined) return
@@ -219,6 +231,7 @@ export class Session {
     this.#unstored = undefined
     this.replays = undefined
     this.hasSharedBacklog = false
+    if (this.isBehind) this.#catchUp()
     this.#returnShared()
   }
 
@@ -238,6 +251,21 @@ export class Session {
       groups.add(delivery.group)
     }
     for (const group of groups) group.drain()
+  }
+
+  /** QoS 0 messages waited for the connection only, unless they are to be kept for absent clients. */
+  #catchUp(): void {
+    this.isBehind = false
+    const { queue } = this
+    if (queue === undefined || this.#context.settings.queueQos0Messages) return
+    queue.remove((delivery) => {
+      if (delivery.qos > 0) return false
+      this.#unqueued(delivery)
+      this.#context.counters.droppedSessionEnded++
+      delivery.message.release()
+      return true
+    })
+    if (queue.size === 0) this.queue = undefined
   }
 
   /** Everything it holds is given back; the object is dead. */
@@ -468,10 +496,8 @@ export class Session {
     const { counters } = this.#context
     this.queue ??= new MessageQueue<Delivery>(this.#context.queueLimits)
     const size = 2 + publication.topicLength + publication.payloadLength
-    const { count, bytes } = this.#context.queueLimits
-    if (this.queue.size >= count || this.queue.bytes + size > bytes) {
-      counters.droppedQueueFull++ // the newest is dropped: what was accepted first is delivered first
-      this.#context.dropped(this.clientId, 'queue full')
+    if (!this.#hasRoom(this.queue, size)) {
+      if (this.queue.size === 0) this.queue = undefined
       return
     }
     const delivery = new Delivery(publication.keep().hold(), qos, retain, ids)
@@ -479,6 +505,36 @@ export class Session {
     counters.messagesQueued++
     counters.bytesQueued += size
     if (this.isStored) this.#context.journal.queued(this.clientId, delivery)
+  }
+
+  /** Whether the queue takes `size` bytes more; makes room if the policy is to drop the oldest, counts what is dropped. */
+  #hasRoom(queue: MessageQueue<Delivery>, size: number): boolean {
+    const { overload } = this.#context
+    if (!overload.memory.takesMessage(size, queue.bytes)) {
+      this.#context.dropped(this.clientId, 'memory')
+      return false
+    }
+    const { slowReaderPolicy: policy } = overload.settings
+    const fits = queue.makeRoom(size, policy === 'drop_oldest' ? (victim) => this.#droppedFull(victim) : undefined)
+    if (fits) return true
+    this.#droppedFull(undefined) // the newest: what was accepted first is delivered first
+    this.owner?.tooSlow()
+    return false
+  }
+
+  /** The queue was full: the oldest message has been taken out of it, or (undefined) the newest never got in. */
+  #droppedFull(oldest: Delivery | undefined): void {
+    this.#context.counters.droppedQueueFull++
+    this.#context.dropped(this.clientId, 'queue full')
+    if (oldest === undefined) return
+    this.#unqueued(oldest)
+    if (this.isStored) this.#context.journal.queuedDropped(this.clientId, oldest)
+    oldest.message.release()
+  }
+
+  #isFull(connection: Connection): boolean {
+    const { settings } = this.#context
+    return this.queue !== undefined || this.#context.queuedBytes(connection) >= settings.outputHighWater
   }
 
   #unqueued(delivery: Delivery): void {

@@ -2,6 +2,7 @@
 // comes from (file, environment, argument) and its default is src/config's business, not the broker's.
 
 import type { QoS } from '../mqtt/qos.ts'
+import type { OverloadSettings } from './overload/settings.ts'
 
 export interface BrokerSettings {
   /** Largest Control Packet taken from a client. */
@@ -53,4 +54,5 @@ export interface BrokerSettings {
   autoIdPrefix: string
   /** Log a line for each connect and disconnect. */
   connectionMessages: boolean
+  overload: OverloadSettings
 }

@@ -123,10 +123,8 @@ export class SharedGroup {
     this.#queue ??= new MessageQueue<Message>(this.#context.queueLimits)
     const { counters } = this.#context
     const size = 2 + publication.topicLength + publication.payloadLength
-    const { count, bytes } = this.#context.queueLimits
-    if (this.#queue.size >= count || this.#queue.bytes + size > bytes) {
-      counters.droppedQueueFull++
-      this.#context.dropped(`$share/${this.name}/${this.recipients.filter}`, 'queue of the shared subscription full')
+    if (!this.#hasRoom(this.#queue, size)) {
+      if (this.#queue.size === 0) this.#queue = undefined
       return
     }
     const message = publication.keep().hold()
@@ -214,6 +212,31 @@ export class SharedGroup {
   /** Something waits: members look here when they have room again. */
   #callOnline(): void {
     for (const { session } of this.#members) session.hasSharedBacklog = true
+  }
+
+  /** As in a session: whether the queue takes `size` bytes more, with room made if the oldest are to be dropped. */
+  #hasRoom(queue: MessageQueue<Message>, size: number): boolean {
+    const { overload } = this.#context
+    if (!overload.memory.takesMessage(size, queue.bytes)) {
+      this.#dropped('memory')
+      return false
+    }
+    const dropsOldest = overload.settings.slowReaderPolicy === 'drop_oldest'
+    const dropOldest = (victim: Message): void => {
+      this.#context.counters.droppedQueueFull++
+      this.#dropped('queue of the shared subscription full')
+      this.#unqueued(victim)
+      if (this.#isStored) this.#context.journal.groupTaken(this.#recordName, victim)
+      victim.release()
+    }
+    if (queue.makeRoom(size, dropsOldest ? dropOldest : undefined)) return true
+    this.#context.counters.droppedQueueFull++
+    this.#dropped('queue of the shared subscription full')
+    return false
+  }
+
+  #dropped(why: string): void {
+    this.#context.dropped(`$share/${this.name}/${this.recipients.filter}`, why)
   }
 
   #unqueued(message: Message): void {

@@ -70,6 +70,11 @@ export class Subscription implements Target, GroupMember {
     return !this.noLocal && !this.retainAsPublished && this.subscriptionIds === undefined
   }
 
+  /** QoS 0 may be written to it without a look at its session: alone, or in a native group. */
+  get mayBypassSession(): boolean {
+    return this.isPlain && !this.session.isBehind
+  }
+
   /** Hands over a publication; the plain QoS 0 case touches neither session nor connection. */
   deliver(publication: Publication): void {
     if (publication.qos === 0 && this.isDirect) publication.writeTo(this, this.version, 0x30, 0, undefined)

@@ -1,6 +1,7 @@
 // Will Messages [MQTT-3.1.2-8]: who published one at which end of a connection, and the delayed ones of MQTT 5. A will
 // stands with its client while that is connected; here live only those whose delay runs [MQTT-3.1.3-9].
 import type { QoS } from '../mqtt/qos.ts'
+import type { Counters } from '../telemetry/counters.ts'
 import type { Clock } from '../timers/clock.ts'
 import type { WheelEntry } from '../timers/deadline-wheel.ts'
 import type { Deadline, Timers } from './deadlines.ts'
@@ -41,18 +42,32 @@ class DelayedWill implements Deadline {
   }
 }
 
+/** Wills published in one turn; more wait for the next ones, so that 10,000 lost clients do not make everybody else wait. */
+const WILLS_A_TURN = 100
+
 export class Wills {
+  /** Due, but not this turn; oldest first, one a client, so no more than there are sessions. */
+  readonly #due = new Map<string, Will>()
+  #publishedThisTurn = 0
+  readonly #counters: Counters
   readonly #delayed = new Map<string, DelayedWill>()
   readonly #timers: Timers
   readonly #clock: Clock
   readonly #journal: Journal
   readonly #publish: (clientId: string, will: Will) => void
 
-  constructor(timers: Timers, clock: Clock, journal: Journal, publish: (clientId: string, will: Will) => void) {
+  constructor(
+    timers: Timers,
+    clock: Clock,
+    journal: Journal,
+    counters: Counters,
+    publish: (clientId: string, will: Will) => void,
+  ) {
     this.#timers = timers
     this.#clock = clock
     this.#journal = journal
     this.#publish = publish
+    this.#counters = counters
   }
 
   /** Wills whose delay runs. */
@@ -62,6 +77,7 @@ export class Wills {
 
   /** A will was accepted with its client's CONNECT. */
   record(clientId: string, will: Will): void {
+    this.#publishWaiting(clientId) // else the end of that one would be taken for the end of this
     this.#journal.willSet(clientId, will, false)
   }
 
@@ -106,7 +122,40 @@ export class Wills {
     this.#send(clientId, delayed.will)
   }
 
+  /** Publishes what is due and was left for later turns, all of it: the broker is closing. */
+  publishDue(): void {
+    for (const clientId of [...this.#due.keys()]) this.#publishWaiting(clientId)
+  }
+
   #send(clientId: string, will: Will): void {
+    this.#publishWaiting(clientId) // an earlier one of this client comes first
+    if (this.#publishedThisTurn === 0) setImmediate(() => this.#nextTurn())
+    if (this.#publishedThisTurn < WILLS_A_TURN) {
+      this.#publishNow(clientId, will)
+      return
+    }
+    this.#counters.willsPostponed++
+    this.#due.set(clientId, will)
+  }
+
+  #nextTurn(): void {
+    this.#publishedThisTurn = 0
+    for (const clientId of this.#due.keys()) {
+      if (this.#publishedThisTurn === WILLS_A_TURN) break
+      this.#publishWaiting(clientId)
+    }
+    if (this.#publishedThisTurn > 0) setImmediate(() => this.#nextTurn())
+  }
+
+  #publishWaiting(clientId: string): void {
+    const will = this.#due.get(clientId)
+    if (will === undefined) return
+    this.#due.delete(clientId)
+    this.#publishNow(clientId, will)
+  }
+
+  #publishNow(clientId: string, will: Will): void {
+    this.#publishedThisTurn++
     this.#publish(clientId, will)
     this.#journal.willRemoved(clientId)
   }

@@ -2,6 +2,7 @@
 // only the whole can tell (local only mode, limits that must agree) is decided here. Reading files is not.
 
 import { readFileSync } from 'node:fs'
+import { totalmem } from 'node:os'
 import { ConfigError, type Place } from './config-error.ts'
 import { type ListenerSettingKey, listenerSettings, type SettingKey, settings } from './schema.ts'
 import type { Setting } from './setting.ts'
@@ -47,6 +48,8 @@ export interface Source {
 const DEFAULT_PORT = 1883
 const RESERVED_DESCRIPTORS = 64 // listeners, log files, the store, epoll, timers, Node's own
 const MOST_CONNECTIONS = 100_000
+const LEAST_BYTES_TOTAL = 64 * 1024
+const MOST_BYTES_TOTAL = 1024 ** 3
 
 /**
  * Merges sources, later ones win (defaults < file < environment < arguments).
@@ -61,6 +64,8 @@ export function resolveConfiguration(sources: readonly Source[] = []): Configura
   const localOnly = configured === undefined
   values.allow_anonymous ??= localOnly
   values.max_connections ??= defaultMaxConnections()
+  values.max_queued_bytes_total ??= defaultBytesTotal()
+  values.max_output_bytes_total ??= defaultBytesTotal()
 
   followOutputLimit(values, (key) => sources.some((source) => source.values.has(key)))
 
@@ -97,6 +102,16 @@ export function hardDescriptorLimit(limits: string = readLimits()): number {
 export function defaultMaxConnections(hardLimit: number = hardDescriptorLimit()): number {
   const reserved = Math.min(RESERVED_DESCRIPTORS, Math.ceil(hardLimit / 4))
   return Math.max(1, Math.min(hardLimit - reserved, MOST_CONNECTIONS))
+}
+
+/** 1 GiB, at most half of what there is: of the machine's memory, or of the control group's if that is less. */
+export function defaultBytesTotal(memory: number = availableMemory()): number {
+  return Math.max(LEAST_BYTES_TOTAL, Math.min(MOST_BYTES_TOTAL, Math.floor(memory / 2)))
+}
+
+function availableMemory(): number {
+  const constrained = process.constrainedMemory() ?? 0
+  return constrained > 0 ? Math.min(totalmem(), constrained) : totalmem()
 }
 
 function readLimits(): string {

@@ -4,6 +4,7 @@
 // schema-reactor.ts, a listener's settings in schema-listener.ts.
 
 import { listenerSettings } from './schema-listener.ts'
+import { overload } from './schema-overload.ts'
 import { reactor } from './schema-reactor.ts'
 import { boolean, bytes, choice, integer, list, path, seconds, text } from './setting.ts'
 
@@ -289,6 +290,7 @@ export const settingGroups = {
   Messages: messages,
   Protocol: mqtt5,
   Connections: connections,
+  Overload: overload,
   Operation: operation,
   'The reactor’s memory and budgets': reactor,
 } as const
@@ -299,6 +301,7 @@ export const settings = {
   ...messages,
   ...mqtt5,
   ...connections,
+  ...overload,
   ...operation,
   ...reactor,
 } as const

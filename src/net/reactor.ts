@@ -14,7 +14,7 @@ import { Connection, type ConnectionReceiver } from './connection.ts'
 import { KeptFrames } from './kept-frames.ts'
 import { Outbox } from './outbox.ts'
 import { type GroupMember, RecipientGroup } from './recipient-group.ts'
-import { Command, Kind, RECORD_WORDS, TOTALS } from './wire.ts'
+import { Command, Kind, RECORD_WORDS, TOTALS, Total } from './wire.ts'
 
 /** What the reactor tells that belongs to no single connection. */
 export interface ReactorReceiver {
@@ -96,6 +96,16 @@ export class Reactor {
   /** Connections between `opened` and `closed`. */
   get connectionCount(): number {
     return this.#open
+  }
+
+  /** Bytes waiting to be written to all connections together. */
+  get queuedBytes(): number {
+    return this.memory.totals[Total.QueuedBytes]!
+  }
+
+  /** Bytes of all kept frames. */
+  get keptBytes(): number {
+    return this.memory.totals[Total.KeptBytes]!
   }
 
   /** Who handles the connections there are. */

@@ -46,13 +46,23 @@ export class MessageQueue<M> {
   }
 
   /**
+   * Whether a message of so many bytes fits. With `dropped` the oldest ones are taken out for it and handed over, unless it
+   * would not even fit an empty queue.
+   */
+  makeRoom(bytes: number, dropped: ((victim: M) => void) | undefined): boolean {
+    const { count, bytes: most } = this.#limits
+    if (dropped !== undefined && count > 0 && bytes <= most) {
+      while (this.#size >= count || this.#bytes + bytes > most) dropped(this.shift()!)
+    }
+    return this.#size < count && this.#bytes + bytes <= most
+  }
+
+  /**
    * Appends a message, first handing the oldest ones to `dropped` until it fits ("drop oldest"). False, with nothing
    * dropped, if it could not fit an empty queue.
    */
   pushDroppingOldest(message: M, bytes: number, dropped: (victim: M) => void): boolean {
-    if (this.#limits.count < 1 || bytes > this.#limits.bytes) return false
-    while (!this.push(message, bytes)) dropped(this.shift()!)
-    return true
+    return this.makeRoom(bytes, dropped) && this.push(message, bytes)
   }
 
   /** The oldest message, which stays. */

@@ -16,6 +16,7 @@ import { ThrottledLog } from '../telemetry/throttled-log.ts'
 import { type Clock, systemClock } from '../timers/clock.ts'
 import { type ListenOptions, nativeListeners } from './listener-options.ts'
 import { storeOf } from './open-store.ts'
+import { overloadSettings } from './overload-settings.ts'
 import { SystemTopics } from './system-topics.ts'
 import { tlsOptions, tlsProblem } from './tls-files.ts'
 
@@ -250,6 +251,7 @@ export function brokerSettings(configuration: Configuration): BrokerSettings {
     allowZeroLengthClientId: configuration.allowZeroLengthClientid,
     autoIdPrefix: configuration.autoIdPrefix,
     connectionMessages: configuration.connectionMessages,
+    overload: overloadSettings(configuration),
   }
 }
 

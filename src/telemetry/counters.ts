@@ -74,6 +74,8 @@ export class Counters {
   droppedRetained = 0
   /** Still queued when their session ended. */
   droppedSessionEnded = 0
+  /** All queues together were full, or V8's heap. */
+  droppedMemory = 0
 
   // Store
   /** Batches the store has taken. */
@@ -90,6 +92,32 @@ export class Counters {
 
   // Wills
   willsPublished = 0
+
+  // Overload
+  /** Subscribers disconnected because they read too slowly. */
+  slowReadersDisconnected = 0
+  /** Publishes of MQTT 5 clients answered with 0x97 for want of memory. */
+  publishesRefused = 0
+  /** Newcomers that had to wait for a Client Identifier others fight for. */
+  takeoversDelayed = 0
+  /** Refusals of failed logins held back. */
+  loginsDelayed = 0
+  /** CONNECTs turned away unseen, for the failed logins of their address. */
+  loginsRefused = 0
+  /** Times a client was not read for a while because it sent too much. */
+  clientsSlowed = 0
+  /** Clients disconnected because they sent too much. */
+  clientsOverRate = 0
+  /** CONNECTs over their address's rate: made to wait, or refused. */
+  connectsLimited = 0
+  /** Times V8's heap was short of room. */
+  memoryShortages = 0
+  /** Subscriptions over max_subscriptions_per_client, or refused for want of memory. */
+  subscriptionsRefused = 0
+  /** Sessions, subscriptions and retained messages refused while it was. */
+  refusedForMemory = 0
+  /** Wills that waited for the next turn because too many were due at once. */
+  willsPostponed = 0
 
   // Faults
   /** Packets that are not MQTT. */
@@ -111,7 +139,8 @@ export class Counters {
       this.droppedTooLarge +
       this.droppedExpired +
       this.droppedRetained +
-      this.droppedSessionEnded
+      this.droppedSessionEnded +
+      this.droppedMemory
     )
   }
 

@@ -42,6 +42,8 @@ export class FakeReactor implements BrokerReactor {
   readonly inboxBytes = new Uint8Array(1 << 20)
   readonly outbox: Outbox
   readonly kept: KeptFrames
+  readonly queuedBytes = 0
+  readonly keptBytes = 0
   readonly memory = {
     lastRead: new Float64Array(SLOTS),
     lastWrite: new Float64Array(SLOTS),

@@ -7,6 +7,9 @@ import type { Deadline } from '../../src/broker/deadlines.ts'
 import { BrokerEvents } from '../../src/broker/events.ts'
 import type { Hooks } from '../../src/broker/hooks.ts'
 import { Journal } from '../../src/broker/journal.ts'
+import type { Heap } from '../../src/broker/overload/heap.ts'
+import { Overload } from '../../src/broker/overload/overload.ts'
+import type { OverloadSettings } from '../../src/broker/overload/settings.ts'
 import { Publication } from '../../src/broker/publication.ts'
 import { RetainedStore } from '../../src/broker/retained-store.ts'
 import { Router } from '../../src/broker/router.ts'
@@ -25,6 +28,23 @@ import { ThrottledLog } from '../../src/telemetry/throttled-log.ts'
 import { ManualClock } from '../../src/timers/clock.ts'
 import { DeadlineWheel } from '../../src/timers/deadline-wheel.ts'
 import { FakeReactor } from './fake-reactor.ts'
+
+export const OVERLOAD_SETTINGS: OverloadSettings = {
+  slowReaderPolicy: 'drop_newest',
+  maxQueuedBytesTotal: 1 << 30,
+  maxOutputBytesTotal: 1 << 30,
+  maxHeapPercent: 80,
+  takeoverDelay: 1000,
+  takeoverDelayMax: 30_000,
+  loginDelay: 1000,
+  loginDelayMax: 30_000,
+  rateLimitAction: 'slow',
+  clientMessageRate: 0,
+  clientByteRate: 0,
+  addressMessageRate: 0,
+  addressByteRate: 0,
+  addressConnectRate: 0,
+}
 
 export const SETTINGS: BrokerSettings = {
   maxPacketSize: 1 << 20,
@@ -61,6 +81,7 @@ export const SETTINGS: BrokerSettings = {
   allowZeroLengthClientId: true,
   autoIdPrefix: 'auto-',
   connectionMessages: false,
+  overload: OVERLOAD_SETTINGS,
 }
 
 export interface LogLine {
@@ -97,6 +118,8 @@ export class LogMemory implements Logger {
 
 export interface RigOptions {
   readonly settings?: Partial<BrokerSettings>
+  readonly overload?: Partial<OverloadSettings>
+  readonly heap?: Heap
   readonly hooks?: Hooks
   readonly store?: DurableStore
   /** Words and bytes of the outbox. */
@@ -134,7 +157,7 @@ export class Rig {
 
   constructor(options: RigOptions = {}) {
     const { hooks = {}, store = new MemoryStore() } = options
-    const settings = { ...SETTINGS, ...options.settings }
+    const settings = { ...SETTINGS, ...options.settings, overload: { ...OVERLOAD_SETTINGS, ...options.overload } }
     const { clock, counters, events, log } = this
     const reactor = new FakeReactor(...(options.outbox ?? [4096, 4096]))
     this.reactor = reactor
@@ -153,6 +176,15 @@ export class Rig {
       recovered: () => log.info({}, 'the store works again'),
     })
     const { outbox, kept } = reactor
+    const overload = new Overload({
+      settings: settings.overload,
+      counters,
+      throttled,
+      clock,
+      timers,
+      keptBytes: () => 0,
+      ...(options.heap === undefined ? {} : { heap: options.heap }),
+    })
     const context: BrokerContext = {
       settings,
       queueLimits: { count: settings.maxQueuedMessages, bytes: settings.maxQueuedBytes },
@@ -168,9 +200,10 @@ export class Rig {
       events,
       journal,
       router: new Router(reactor, settings.maxTopicLevels, () => this.context),
-      retained: new RetainedStore({ settings, counters, throttled, journal, clock }),
+      overload,
+      retained: new RetainedStore({ settings, counters, throttled, journal, clock, memory: overload.memory }),
       sessions: undefined as unknown as SessionRegistry,
-      wills: new Wills(timers, clock, journal, (clientId, will) => this.wills.push([clientId, will])),
+      wills: new Wills(timers, clock, journal, counters, (clientId, will) => this.wills.push([clientId, will])),
       publication: new Publication(outbox, kept, () => clock.now()),
       tap: () => {},
       queuedBytes: (connection) => reactor.memory.queued[connection.slot]!,

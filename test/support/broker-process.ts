@@ -26,6 +26,8 @@ export interface Settings {
   sys_interval?: number
   max_keepalive?: number
   persistent_client_expiration?: string
+  takeover_delay?: number
+  max_output_bytes_total?: number
   log_level?: string
   persistence?: boolean
   persistence_location?: string
@@ -42,6 +44,8 @@ export interface BrokerOptions {
   host?: string
   /** RLIMIT_NOFILE of the process. */
   descriptorLimit?: number
+  /** V8's heap limit, MiB. */
+  heapLimit?: number
   /** Leaves MARTLET_SIZES=tiny out of account, for tests about large sizes. */
   usualSizes?: boolean
 }
@@ -138,7 +142,8 @@ const martletCommand = (folder: string, options: BrokerOptions): Command => {
   const settings = { listeners, allow_anonymous: true, ...options.settings, ...(small ? tiny : {}) }
   const yaml = Object.entries(settings).map(([key, value]) => `${key}: ${JSON.stringify(value)}\n`)
   writeFileSync(file, yaml.join(''))
-  const words = [process.execPath, join(repositoryRoot, 'bin/martlet.js'), '--config', file]
+  const heap = options.heapLimit === undefined ? [] : [`--max-old-space-size=${options.heapLimit}`]
+  const words = [process.execPath, ...heap, join(repositoryRoot, 'bin/martlet.js'), '--config', file]
   return { words, environment: small ? { MARTLET_POISON: '1' } : {}, port: options.port ?? 0 }
 }
 

@@ -19,6 +19,8 @@ export type CloseKind = 'fin' | 'reset'
 interface Address {
   host: string
   port: number
+  /** Where it connects from: 127.0.0.2 is another address than 127.0.0.1. */
+  localAddress?: string
 }
 
 const deadline = 15_000
@@ -101,12 +103,12 @@ export class RawClient {
   }
 
   /** Opens a TCP connection and sends `bytes` on it. */
-  static async dial({ host, port }: Address, ...bytes: Bytes[]): Promise<RawClient> {
+  static async dial(address: Address, ...bytes: Bytes[]): Promise<RawClient> {
     const socket = new Socket({ allowHalfOpen: true })
     socket.setNoDelay(true)
     await new Promise<void>((resolve, reject) => {
       socket.once('error', reject)
-      socket.connect({ host, port }, () => {
+      socket.connect(address, () => {
         socket.off('error', reject)
         resolve()
       })

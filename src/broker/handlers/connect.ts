@@ -13,6 +13,7 @@ import type { Client } from '../client.ts'
 import { EnhancedAuthentication } from '../enhanced-authentication.ts'
 import { forwardableProperties } from '../forwardable-properties.ts'
 import type { Verdict } from '../hooks.ts'
+import { awaitTurn, holdBackRefusal, takeoverDelay } from '../overload/connect-delays.ts'
 
 const NEVER = 0xffffffff
 
@@ -29,23 +30,29 @@ export function handleConnect(client: Client, first: number, body: Uint8Array): 
     refuse(client, problem.reasonCode, problem.text)
     return undefined
   }
+  const turn = awaitTurn(client)
+  if (turn instanceof Promise)
+    return turn.then(() => (client.state === 'connecting' ? decide(client, packet) : undefined))
+  if (turn) return decide(client, packet)
+  refuse(client, ReasonCode.ConnectionRateExceeded, 'too many connections or failed logins from this address')
+  return undefined
+}
+
+/** Asks who is to be asked, and goes on when the answer is there. */
+function decide(client: Client, packet: ConnectPacket): Promise<void> | undefined {
   const { hooks, settings } = client.context
   if (packet.properties.authenticationMethod !== undefined) return beginAuthentication(client, packet)
   if (hooks.authenticate === undefined) {
-    finishConnect(client, packet, settings.allowAnonymous || ReasonCode.NotAuthorized)
-    return undefined
+    return finishConnect(client, packet, settings.allowAnonymous || ReasonCode.NotAuthorized)
   }
   const question = { ...client.identity, password: packet.password }
   const verdict = askHook(client.context, client.clientId, () => hooks.authenticate!(question))
-  if (!(verdict instanceof Promise)) {
-    finishConnect(client, packet, verdict)
-    return undefined
-  }
+  if (!(verdict instanceof Promise)) return finishConnect(client, packet, verdict)
   client.connecting()
   return verdict.then((settled) => {
     // The connect timeout may have ended it meanwhile.
     client.context.journal.begin()
-    if (client.state === 'connecting') finishConnect(client, packet, settled)
+    return client.state === 'connecting' ? finishConnect(client, packet, settled) : undefined
   })
 }
 
@@ -117,7 +124,17 @@ function connectProblem(client: Client, packet: ConnectPacket): { reasonCode: Re
   }
   if (!sessions.hasRoomFor(packet.clientId))
     return { reasonCode: ReasonCode.QuotaExceeded, text: 'max_sessions reached' }
-  return undefined
+  return memoryProblem(client, packet)
+}
+
+/** Who has a session already is let in even when memory is short: it may take what waits for it. */
+function memoryProblem(client: Client, packet: ConnectPacket): { reasonCode: ReasonCode; text: string } | undefined {
+  const { counters, overload, sessions, settings } = client.context
+  if (sessions.get(packet.clientId) !== undefined) return undefined
+  const isPersistent = sessionExpiry(packet, settings.sessionExpiry) > 0
+  if (!overload.memory.isHeapShort && !(isPersistent && overload.memory.areQueuesFull)) return undefined
+  counters.refusedForMemory++
+  return { reasonCode: ReasonCode.QuotaExceeded, text: 'memory is short' }
 }
 
 function refuse(client: Client, reasonCode: ReasonCode, text: string): void {
@@ -139,14 +156,32 @@ function refuse(client: Client, reasonCode: ReasonCode, text: string): void {
   client.end({ reason: text })
 }
 
-function finishConnect(client: Client, packet: ConnectPacket, verdict: Verdict, proof?: Uint8Array): void {
-  const { context } = client
-  const { settings, sessions, journal } = context
+/** The verdict is there. A refusal may be held back, and a newcomer may have to wait for its Client Identifier. */
+function finishConnect(
+  client: Client,
+  packet: ConnectPacket,
+  verdict: Verdict,
+  proof?: Uint8Array,
+): Promise<void> | undefined {
   const reason = verdict === true ? ReasonCode.Success : verdict === false ? ReasonCode.NotAuthorized : verdict
   if (reason !== ReasonCode.Success) {
-    refuse(client, reason, packet.username === undefined ? 'anonymous' : `user ${packet.username}`)
-    return
+    const text = packet.username === undefined ? 'anonymous' : `user ${packet.username}`
+    return holdBackRefusal(client, reason, () => refuse(client, reason, text))
   }
+  const delay = takeoverDelay(client)
+  if (delay === undefined) {
+    openSession(client, packet, proof)
+    return undefined
+  }
+  return delay.then(() => {
+    client.context.journal.begin()
+    if (client.state === 'connecting') openSession(client, packet, proof)
+  })
+}
+
+function openSession(client: Client, packet: ConnectPacket, proof: Uint8Array | undefined): void {
+  const { context } = client
+  const { settings, sessions, journal } = context
   const expiryInterval = sessionExpiry(packet, settings.sessionExpiry)
   if (expiryInterval > 0 && journal.isFailing) {
     // Its session could not be stored, and one that is only resumed could not say what was sent under which identifier.
@@ -162,7 +197,11 @@ function finishConnect(client: Client, packet: ConnectPacket, verdict: Verdict, 
   if (assigned !== undefined) client.clientId = assigned
   const { clientId } = client
 
-  sessions.get(clientId)?.owner?.takenOver(client.connection.remoteAddress) // [MQTT-3.1.4-3]
+  const holder = sessions.get(clientId)?.owner
+  if (holder !== undefined) {
+    context.overload.takeovers.happened(clientId, context.clock.now())
+    holder.takenOver(client.connection.remoteAddress) // [MQTT-3.1.4-3]
+  }
   const { session, present } = sessions.open(clientId, packet.protocolVersion, packet.cleanStart)
   sessions.keep(session, expiryInterval)
   session.isBridge = packet.bridge

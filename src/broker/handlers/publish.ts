@@ -328,9 +328,20 @@ function wholeHead(client: Client, first: number, head: Uint8Array, length: numb
 function accept(client: Client, publication: Publication, packetId: number): void {
   const { context } = client
   if (publication.retain) context.retained.apply(publication)
+  const refusedBefore = context.counters.droppedMemory
   const matched = context.router.publish(publication)
   context.tap(publication, client.clientId)
   if (publication.qos === 0) return
+  if (context.counters.droppedMemory !== refusedBefore && client.version === 5) {
+    // Somebody should have had it and will not. 3.x has no way to say so, and its sender would only send it for ever.
+    context.counters.publishesRefused++
+    client.acknowledge(
+      publication.qos === 1 ? PacketType.Puback : PacketType.Pubrec,
+      packetId,
+      ReasonCode.QuotaExceeded,
+    )
+    return
+  }
   const reasonCode = matched ? 0 : ReasonCode.NoMatchingSubscribers
   if (publication.qos === 1) {
     client.acknowledge(PacketType.Puback, packetId, reasonCode, context.journal.onlyMessage(publication.message)) // [MQTT-4.3.2-2]

@@ -95,14 +95,31 @@ function subscribe(client: Client, request: SubscriptionRequest, verdict: Verdic
     return { reasonCode: ReasonCode.TopicFilterInvalid, replay: undefined }
   }
   // What cannot be stored is not promised.
-  if (session.isStored && context.journal.isFailing) return { reasonCode: ReasonCode.QuotaExceeded, replay: undefined }
-  if (!session.hasRoomFor(filter)) return { reasonCode: ReasonCode.QuotaExceeded, replay: undefined }
+  if (session.isStored && context.journal.isFailing) return overQuota(client, filter, 'the store fails')
+  if (!session.hasRoomFor(filter)) return overQuota(client, filter, 'max_subscriptions_per_client reached')
+  context.overload.memory.grew()
+  if (context.overload.memory.isHeapShort && session.subscriptions?.has(filter) !== true) {
+    context.counters.refusedForMemory++
+    return overQuota(client, filter, 'memory is short')
+  }
   const options = session.isBridge
     ? { qos, noLocal: true, retainAsPublished: true, subscriptionId: 0 }
     : { qos, noLocal, retainAsPublished, subscriptionId }
   const isNew = session.subscribe(filter, options, retainHandling as 0 | 1 | 2)
   context.events.tell('subscribed', client.identity, filter, qos)
   return { reasonCode: qos, replay: replayFor(client, filter, qos, subscriptionId, retainHandling, isNew) }
+}
+
+function overQuota(client: Client, topicFilter: string, reason: string): Outcome {
+  const { context, clientId, connection } = client
+  context.counters.subscriptionsRefused++
+  context.throttled.warn(
+    `subscriptions-full:${clientId}`,
+    context.clock.now(),
+    { client: clientId, address: connection.remoteAddress, topicFilter, reason },
+    'subscription refused',
+  )
+  return { reasonCode: ReasonCode.QuotaExceeded, replay: undefined }
 }
 
 /** Why a filter cannot be had from this broker, as CONNACK announced. */
