@@ -52,7 +52,8 @@ export class PeerProcess {
     // stdbuf: what a peer prints must not wait in its buffer until it exits; setpriv: it dies with this process.
     const bondage = existsSync('/usr/bin/setpriv') ? ['/usr/bin/setpriv', '--pdeathsig', 'KILL'] : []
     const words = [...bondage, 'stdbuf', '-oL', '-eL', command, ...args]
-    this.#child = spawn(words[0]!, words.slice(1), { stdio: 'pipe' })
+    // The sanitizers' runtime is for our own process: a browser that gets it spins for ever.
+    this.#child = spawn(words[0]!, words.slice(1), { stdio: 'pipe', env: { ...process.env, LD_PRELOAD: '' } })
     running.add(this)
     for (const stream of [this.#child.stdout!, this.#child.stderr!]) {
       createInterface({ input: stream }).on('line', (line) => {
