@@ -163,7 +163,11 @@ test('a socket that systemd opened is taken over by its name', async () => {
 })
 
 test('an activation name that systemd did not pass is a configuration error', async () => {
-  const broker = new PeerProcess(process.execPath, [martlet, '--config', configuration({ socket_activation: 'mqtt' })])
+  const broker = new PeerProcess(
+    process.execPath,
+    [martlet, '--config', configuration({ socket_activation: 'mqtt' })],
+    process.env,
+  )
   assert.is(await broker.exit(), 3)
   assert.match(broker.lines.join('\n'), /socket_activation = 'mqtt': systemd has passed no socket of this name/)
 })
@@ -179,7 +183,7 @@ while True: print(s.recv(100).decode(), flush=True)`
   await systemd.waitForLines(/^bound/)
   const environment = [`NOTIFY_SOCKET=${path}`, 'WATCHDOG_USEC=20000']
   const words = [...environment, process.execPath, martlet, '--config', configuration({ port: 0, host: '127.0.0.1' })]
-  const broker = new PeerProcess('env', words)
+  const broker = new PeerProcess('env', words, process.env)
   await systemd.waitForLines(/^READY=1$/)
   await systemd.waitForLines(/^WATCHDOG=1$/, 3)
   broker.terminate()

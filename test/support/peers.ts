@@ -40,6 +40,12 @@ export const withPeer = (uvu: typeof test, peer: keyof typeof present): Case => 
     })
 }
 
+/** The sanitizers' runtime is for our own code: a browser that gets it spins for ever, and our addon built with them needs it. */
+const withoutSanitizers = (): NodeJS.ProcessEnv => {
+  const { LD_PRELOAD, MARTLET_PREBUILD, ...environment } = process.env
+  return environment
+}
+
 /** A child process that talks in lines. */
 export class PeerProcess {
   readonly lines: string[] = []
@@ -48,12 +54,12 @@ export class PeerProcess {
   #wake = new Set<() => void>()
   #over = false
 
-  constructor(command: string, args: readonly string[]) {
+  /** `environment`: this process's own for a Martlet that shall run under the sanitizers when this process does. */
+  constructor(command: string, args: readonly string[], environment = withoutSanitizers()) {
     // stdbuf: what a peer prints must not wait in its buffer until it exits; setpriv: it dies with this process.
     const bondage = existsSync('/usr/bin/setpriv') ? ['/usr/bin/setpriv', '--pdeathsig', 'KILL'] : []
     const words = [...bondage, 'stdbuf', '-oL', '-eL', command, ...args]
-    // The sanitizers' runtime is for our own process: a browser that gets it spins for ever.
-    this.#child = spawn(words[0]!, words.slice(1), { stdio: 'pipe', env: { ...process.env, LD_PRELOAD: '' } })
+    this.#child = spawn(words[0]!, words.slice(1), { stdio: 'pipe', env: environment })
     running.add(this)
     for (const stream of [this.#child.stdout!, this.#child.stderr!]) {
       createInterface({ input: stream }).on('line', (line) => {
