@@ -59,10 +59,15 @@
 //   pause         16                             slot gen                            stop reading (and delivering what was read)
 //   resume        17                             slot gen
 //   listenerResume 18                            listener
+//   shortcut      19                             topicId slot gen toSlot toGen from5|to5<<1 decision
 // forward, multicast, forwardList and keep name this turn's inbox: outside a turn, or after it, they abort the batch with an
 // error thrown from `execute()`. A QoS 0 PUBLISH (first & 0x06 == 0) that would lift a connection's queued bytes over its
 // `outputLimit`, although they were offered to the socket first, and any PUBLISH larger than its `maxPacketOut`, is left out
 // whole, counted and reported (`overflowed`). `multicast` is for QoS 0. Outside `finish`, `close` drops what is queued.
+// A SHORTCUT is a decision that stands: while `decisions[0]` is what the command says, a PUBLISH with first byte 0x30 (QoS 0,
+// no RETAIN) of that connection to that topic is written to that other connection at once and not told, only counted. It is
+// told all the same when the connection has other records in the turn (nothing overtakes), when it carries MQTT 5 properties,
+// has 1023 bytes of payload or more, or when the receiver is gone, or it would be left out. A forgotten id has none.
 // What TypeScript writes outside a turn is carried out and flushed before the loop sleeps (uv_prepare).
 
 /** What a `learned` record tells, before the connection's first packet. */
@@ -101,6 +106,8 @@ export interface ReactorMemory {
   leftOut: Uint32Array // frames left out
   /** Totals, index = Total in src/net/wire.ts. */
   totals: Float64Array
+  /** One element, TypeScript writes: raised, never to 0, with whatever might make a shortcut wrong. */
+  decisions: Int32Array
 }
 
 export interface ReactorOptions {

@@ -110,7 +110,8 @@ bool read_memory(Arguments& arguments, const Napi::Object& from, uint32_t slots,
       arguments.array(from, "bytesIn", napi_float64_array, slots, &out->bytes_in) &&
       arguments.array(from, "bytesOut", napi_float64_array, slots, &out->bytes_out) &&
       arguments.array(from, "leftOut", napi_uint32_array, slots, &out->left_out) &&
-      arguments.array(from, "totals", napi_float64_array, wire::kTotals, &out->totals);
+      arguments.array(from, "totals", napi_float64_array, wire::kTotals, &out->totals) &&
+      arguments.array(from, "decisions", napi_int32_array, 1, &out->decisions);
   if (!good) return false;
   out->inbox_records = static_cast<uint32_t>(inbox / wire::kRecordWords);
   out->inbox_size = static_cast<uint32_t>(inbox_bytes);

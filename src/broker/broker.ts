@@ -31,6 +31,7 @@ import { RetainedStore } from './retained-store.ts'
 import { Router } from './router.ts'
 import { SessionRegistry } from './session-registry.ts'
 import type { BrokerSettings } from './settings.ts'
+import { Shortcuts } from './shortcuts.ts'
 import type { Subscription } from './subscription.ts'
 import { Topic } from './topic.ts'
 import { type Will, Wills } from './wills.ts'
@@ -39,6 +40,8 @@ import { type Will, Wills } from './wills.ts'
 export interface BrokerReactor extends Wire {
   newGroup(connectionOf: (member: Subscription) => Connection): RecipientGroup<Subscription>
   resumeListener(listener: number): void
+  /** From now on every packet is told, until new decisions are made. */
+  revokeShortcuts(): void
   /** Bytes waiting to be written to all connections together. */
   readonly queuedBytes: number
   /** Bytes of all kept frames. */
@@ -84,6 +87,9 @@ export class Broker implements ReactorReceiver {
   #closing = false
   /** Postponed wills the log has told of. */
   #willsTold = 0
+  /** PUBLISH packets that took a shortcut, and their payload bytes, as far as counted. */
+  #shortcuts = 0
+  #shortcutBytes = 0
 
   constructor(parts: BrokerParts) {
     this.#parts = parts
@@ -103,6 +109,7 @@ export class Broker implements ReactorReceiver {
     this.#reactor = reactor
     const { settings, hooks, store, clock, log } = this.#parts
     const { counters, events } = this
+    events.onPublishedListener = () => reactor.revokeShortcuts()
     const throttled = this.#throttled
     const timers = this.#timers
     const journal = new Journal({
@@ -136,6 +143,7 @@ export class Broker implements ReactorReceiver {
       events,
       journal,
       router: new Router(reactor, settings.maxTopicLevels, () => context),
+      shortcuts: new Shortcuts(outbox, memory.decisions),
       overload,
       retained: new RetainedStore({ settings, counters, throttled, journal, clock, memory: overload.memory }),
       sessions: undefined as unknown as SessionRegistry,
@@ -218,12 +226,21 @@ export class Broker implements ReactorReceiver {
     bytesSent: number
     publishSent: number
     publishBytesSent: number
+    shortcuts: number
+    shortcutBytes: number
   }): void {
     const { counters } = this
     const { router } = this.#context
     // Acknowledgements and answers are counted where they are written, PUBLISH packets by the reactor.
     counters.messagesSent += wire.publishSent - counters.publishSent
-    Object.assign(counters, wire)
+    // Of what took a shortcut only the reactor knows.
+    const { shortcuts, shortcutBytes, ...others } = wire
+    counters.messagesReceived += shortcuts - this.#shortcuts
+    counters.publishReceived += shortcuts - this.#shortcuts
+    counters.publishBytesReceived += shortcutBytes - this.#shortcutBytes
+    this.#shortcuts = shortcuts
+    this.#shortcutBytes = shortcutBytes
+    Object.assign(counters, others)
     counters.storeCommits = this.#context.journal.commits
     counters.subscriptions = router.subscriptionCount
     counters.sharedSubscriptions = router.sharedSubscriptionCount

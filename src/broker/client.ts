@@ -111,6 +111,11 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     return this.connection.remoteAddress
   }
 
+  /** Its rate is limited: each of its packets must be seen. */
+  get isMeasured(): boolean {
+    return this.#meter !== undefined
+  }
+
   get identity(): ClientIdentity {
     const { clientId, username, version } = this
     return { clientId, username, remoteAddress: this.connection.remoteAddress, protocolVersion: version }

@@ -87,6 +87,7 @@ export class Reactor {
       bytesOut: new Float64Array(maxConnections),
       leftOut: new Uint32Array(maxConnections),
       totals: new Float64Array(TOTALS),
+      decisions: new Int32Array(1).fill(1),
     }
     this.#native = loadAddon().open(settings, this.memory, (records) => this.#turn(records))
     this.outbox.attach(this.#native)
@@ -142,6 +143,12 @@ export class Reactor {
 
   resumeListener(listener: number): void {
     this.outbox.command2(Command.ListenerResume, listener)
+  }
+
+  /** From now on the reactor tells every packet, until new decisions are made. Takes effect at once. */
+  revokeShortcuts(): void {
+    const { decisions } = this.memory
+    decisions[0] = decisions[0]! + 1 || 1 // It wraps around, and 0 stands for no decision.
   }
 
   newGroup<M extends GroupMember>(connectionOf: (member: M) => Connection): RecipientGroup<M> {

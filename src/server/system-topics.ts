@@ -36,6 +36,8 @@ export class SystemTopics {
       bytesSent: totals[Total.BytesOut]!,
       publishSent: totals[Total.PublishesOut]!,
       publishBytesSent: totals[Total.PublishBytesOut]!,
+      shortcuts: totals[Total.Shortcuts]!,
+      shortcutBytes: totals[Total.ShortcutBytes]!,
     })
     const heap = process.memoryUsage().heapUsed + totals[Total.KeptBytes]!
     const facts = { version: `martlet ${this.#version}`, uptime: (performance.now() - this.#startedAt) / 1000, heap }

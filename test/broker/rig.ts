@@ -16,6 +16,7 @@ import { Router } from '../../src/broker/router.ts'
 import type { Session } from '../../src/broker/session.ts'
 import { SessionRegistry } from '../../src/broker/session-registry.ts'
 import type { BrokerSettings } from '../../src/broker/settings.ts'
+import { Shortcuts } from '../../src/broker/shortcuts.ts'
 import type { Topic } from '../../src/broker/topic.ts'
 import { type Will, Wills } from '../../src/broker/wills.ts'
 import type { QoS } from '../../src/mqtt/qos.ts'
@@ -200,6 +201,7 @@ export class Rig {
       events,
       journal,
       router: new Router(reactor, settings.maxTopicLevels, () => this.context),
+      shortcuts: new Shortcuts(outbox, reactor.memory.decisions),
       overload,
       retained: new RetainedStore({ settings, counters, throttled, journal, clock, memory: overload.memory }),
       sessions: undefined as unknown as SessionRegistry,

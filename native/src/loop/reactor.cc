@@ -29,7 +29,8 @@ Reactor::Reactor(const Options& options, const Memory& memory, OnTurn on_turn, v
       events_(new epoll_event[kEvents]),
       outputs_(buffers_, memory.inbox_bytes),
       connections_(options.max_connections),
-      topics_(options.topic_ids) {
+      topics_(options.topic_ids),
+      shortcuts_(options.topic_ids) {
   memory_.outbox[0] = 1;
   evicted_.resize(std::max(memory.inbox_records / 4, 1u));
 }
@@ -67,6 +68,7 @@ void Reactor::begin_turn() {
   records_ = inbox_used_ = inbox_touched_ = 0;
   inbox_full_ = false;
   in_turn_ = collecting_ = true;
+  ++turn_;
   evict_topics();
   tell_pending();
 }
@@ -151,7 +153,10 @@ void Reactor::stay_awake_if_needed() {
 
 void Reactor::evict_topics() {
   uint32_t count = topics_.evict(static_cast<uint32_t>(evicted_.size()), evicted_.data());
-  for (uint32_t i = 0; i < count; ++i) record(wire::Kind::Forgotten, 0, 0, static_cast<int32_t>(evicted_[i]));
+  for (uint32_t i = 0; i < count; ++i) {
+    shortcuts_.forget(evicted_[i]);
+    record(wire::Kind::Forgotten, 0, 0, static_cast<int32_t>(evicted_[i]));
+  }
 }
 
 void Reactor::tell_pending() {
@@ -305,6 +310,8 @@ void Reactor::publish_totals() {
   set(Total::QueuedBytes, totals_.queued_bytes);
   set(Total::TopicIds, topics_.used());
   set(Total::PublishBytesOut, totals_.publish_bytes_out);
+  set(Total::Shortcuts, totals_.shortcuts);
+  set(Total::ShortcutBytes, totals_.shortcut_bytes);
 }
 
 }  // namespace martlet

@@ -55,6 +55,7 @@ enum class Command : uint32_t {
   Pause = 16,
   Resume = 17,
   ListenerResume = 18,
+  Shortcut = 19,
 };
 
 enum class CloseReason : uint32_t {
@@ -84,6 +85,8 @@ enum class Total : uint32_t {
   QueuedBytes = 15,
   TopicIds = 16,
   PublishBytesOut = 17,
+  Shortcuts = 18,
+  ShortcutBytes = 19,
 };
 
 constexpr uint32_t kTotals = 32;
