@@ -8,6 +8,7 @@ import { topicNameProblem, topicProblemInBytes } from '../mqtt/topic.ts'
 import type { Connection, ConnectionReceiver } from '../net/connection.ts'
 import type { ReactorReceiver } from '../net/reactor.ts'
 import type { RecipientGroup } from '../net/recipient-group.ts'
+import { Total } from '../net/wire.ts'
 import type { DurableStore } from '../store/durable-store.ts'
 import { Counters } from '../telemetry/counters.ts'
 import type { Logger } from '../telemetry/log.ts'
@@ -87,8 +88,7 @@ export class Broker implements ReactorReceiver {
   #closing = false
   /** Postponed wills the log has told of. */
   #willsTold = 0
-  /** PUBLISH packets that took a shortcut, and their payload bytes, as far as counted. */
-  #shortcuts = 0
+  /** Payload bytes of PUBLISH packets that took a shortcut, as far as counted. */
   #shortcutBytes = 0
 
   constructor(parts: BrokerParts) {
@@ -143,7 +143,7 @@ export class Broker implements ReactorReceiver {
       events,
       journal,
       router: new Router(reactor, settings.maxTopicLevels, () => context),
-      shortcuts: new Shortcuts(outbox, memory.decisions),
+      shortcuts: new Shortcuts(outbox, memory.decisions, settings.shortcutAfter),
       overload,
       retained: new RetainedStore({ settings, counters, throttled, journal, clock, memory: overload.memory }),
       sessions: undefined as unknown as SessionRegistry,
@@ -221,27 +221,27 @@ export class Broker implements ReactorReceiver {
   // ── for the embedding program ────────────────────────────────────────────────────────────────────────────────────
 
   /** Brings the counters up to what others count: the reactor, the router. Called before they are read. */
-  updateGauges(wire: {
-    bytesReceived: number
-    bytesSent: number
-    publishSent: number
-    publishBytesSent: number
-    shortcuts: number
-    shortcutBytes: number
-  }): void {
+  updateGauges(): void {
     const { counters } = this
-    const { router } = this.#context
+    const { journal, router } = this.#context
+    const { totals } = this.#reactor.memory
     // Acknowledgements and answers are counted where they are written, PUBLISH packets by the reactor.
-    counters.messagesSent += wire.publishSent - counters.publishSent
+    const sent = totals[Total.PublishesOut]!
+    counters.messagesSent += sent - counters.publishSent
+    counters.publishSent = sent
+    counters.publishBytesSent = totals[Total.PublishBytesOut]!
+    counters.bytesReceived = totals[Total.BytesIn]!
+    counters.bytesSent = totals[Total.BytesOut]!
     // Of what took a shortcut only the reactor knows.
-    const { shortcuts, shortcutBytes, ...others } = wire
-    counters.messagesReceived += shortcuts - this.#shortcuts
-    counters.publishReceived += shortcuts - this.#shortcuts
+    const shortcuts = totals[Total.Shortcuts]!
+    const more = shortcuts - counters.shortcuts
+    counters.shortcuts = shortcuts
+    counters.messagesReceived += more
+    counters.publishReceived += more
+    const shortcutBytes = totals[Total.ShortcutBytes]!
     counters.publishBytesReceived += shortcutBytes - this.#shortcutBytes
-    this.#shortcuts = shortcuts
     this.#shortcutBytes = shortcutBytes
-    Object.assign(counters, others)
-    counters.storeCommits = this.#context.journal.commits
+    counters.storeCommits = journal.commits
     counters.subscriptions = router.subscriptionCount
     counters.sharedSubscriptions = router.sharedSubscriptionCount
   }

@@ -6,8 +6,6 @@ import type { Outbox } from '../net/outbox.ts'
 import type { Client } from './client.ts'
 import type { Topic } from './topic.ts'
 
-/** Messages in a row from one client, before a topic gets a shortcut: one that many publish to shall not change hands with each. */
-const STEADY = 8
 /** Bytes of payload from which the reactor hands a PUBLISH over in any case. */
 const LONGEST = 1022
 
@@ -16,7 +14,11 @@ export class Shortcuts {
   /** The present decision's number, see native/index.d.ts. */
   readonly #decisions: Int32Array
 
-  constructor(outbox: Outbox, decisions: Int32Array) {
+  /** Messages in a row from one client; 0: never. */
+  readonly #after: number
+
+  constructor(outbox: Outbox, decisions: Int32Array, after: number) {
+    this.#after = after === 0 ? Number.POSITIVE_INFINITY : after
     this.#outbox = outbox
     this.#decisions = decisions
   }
@@ -34,7 +36,8 @@ export class Shortcuts {
       topic.steady = 0
       return
     }
-    if (++topic.steady < STEADY) return
+    // One that many publish to shall not change hands with each message.
+    if (++topic.steady < this.#after) return
     const to = context.router.onlyReceiver(topic)
     if (to === undefined || !to.isDirect || to.slot === connection.slot) return
     if (view.payloadLength > LONGEST || (client.version === 5 && view.propertiesLength > 0)) return

@@ -57,6 +57,8 @@ export class Counters {
   // PUBLISH
   publishReceived = 0
   publishSent = 0
+  /** Received PUBLISH packets that native code passed on without asking: shortcut_after. */
+  shortcuts = 0
   /** Payload bytes. */
   publishBytesReceived = 0
   publishBytesSent = 0

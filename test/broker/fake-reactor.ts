@@ -9,7 +9,7 @@ import { Connection, type ConnectionReceiver } from '../../src/net/connection.ts
 import { KeptFrames } from '../../src/net/kept-frames.ts'
 import { Outbox } from '../../src/net/outbox.ts'
 import { type GroupMember, RecipientGroup } from '../../src/net/recipient-group.ts'
-import { Command } from '../../src/net/wire.ts'
+import { Command, TOTALS } from '../../src/net/wire.ts'
 
 /** A PUBLISH as one connection gets it. */
 export interface Written {
@@ -49,6 +49,7 @@ export class FakeReactor implements BrokerReactor {
     lastWrite: new Float64Array(SLOTS),
     queued: new Uint32Array(SLOTS),
     decisions: new Int32Array(1).fill(1),
+    totals: new Float64Array(TOTALS),
   }
   /** PUBLISH packets written since `take`. */
   readonly written: Written[] = []

@@ -72,7 +72,15 @@ export interface BrokerUnderTest {
 }
 
 // The reactor's smallest sizes: every overflow, split and eviction then happens in every test.
-const tiny = { inbox_size: 4096, inbox_records: 64, outbox_words: 256, outbox_size: 1024, topic_ids: 8, read_size: 64 }
+const tiny = {
+  inbox_size: 4096,
+  inbox_records: 64,
+  outbox_words: 256,
+  outbox_size: 1024,
+  topic_ids: 8,
+  read_size: 64,
+  shortcut_after: 1,
+}
 
 const startDeadline = 20_000
 const stopDeadline = 15_000
