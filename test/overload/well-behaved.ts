@@ -45,15 +45,6 @@ export async function underAttack(
   }
 }
 
-/** Lets the event loop turn until this holds; fails after 20 seconds. */
-export async function until(what: string, holds: () => boolean): Promise<void> {
-  const end = performance.now() + 20_000
-  while (!holds()) {
-    if (performance.now() > end) throw new Error(`not within 20 s: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  }
-}
-
 /** Warnings whose text contains these words. */
 export function warnings(log: LogMemory, words: string): LogMemory['lines'] {
   return log.at('warn').filter(({ message, fields }) => `${message} ${String(fields.reason)}`.includes(words))
