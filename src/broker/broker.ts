@@ -23,6 +23,7 @@ import { ExpirySweep } from './expiry-sweep.ts'
 import { forwardableProperties } from './forwardable-properties.ts'
 import type { Hooks, Verdict } from './hooks.ts'
 import { Journal } from './journal.ts'
+import { type ListenerRules, ListenerTable } from './listener-rules.ts'
 import { Message } from './message.ts'
 import { Overload } from './overload/overload.ts'
 import { Publication } from './publication.ts'
@@ -135,6 +136,7 @@ export class Broker implements ReactorReceiver {
       hooks,
       events,
       journal,
+      listeners: new ListenerTable(),
       router: new Router(reactor, settings.maxTopicLevels, () => context),
       overload,
       retained: new RetainedStore({ settings, counters, throttled, journal, clock, memory: overload.memory }),
@@ -155,6 +157,11 @@ export class Broker implements ReactorReceiver {
     const sweep = new ExpirySweep(this.#context)
     this.#every(SWEEP_INTERVAL, (now) => sweep.run(now))
     this.#every(SWEEP_INTERVAL, (now) => this.#relieve(now))
+  }
+
+  /** What holds for those who come through a listener; to be called in the turn that opens it. */
+  setListenerRules(listener: number, rules: Partial<ListenerRules>): void {
+    this.#context.listeners.set(listener, rules)
   }
 
   // ── called by the reactor ────────────────────────────────────────────────────────────────────────────────────────

@@ -98,6 +98,16 @@ const tls = {
     doc: 'Whether clients must show a certificate that cafile vouches for.',
     mosquitto: true,
   }),
+  use_identity_as_username: boolean({
+    default: false,
+    doc: 'Takes user names from certificates (the common name) or pre-shared keys (the identity); with proxy_protocol, from the name that the proxy has verified. User name and password of CONNECT are not looked at, allow_anonymous neither; who has no name is refused with 0x86 (return code 4). Before use_subject_as_username.',
+    mosquitto: true,
+  }),
+  use_subject_as_username: boolean({
+    default: false,
+    doc: 'The same with the whole subject of the certificate as RFC 2253 writes it: `CN=device-7,O=Acme,C=AT`.',
+    mosquitto: true,
+  }),
   tls_version: choice(['tlsv1.2', 'tlsv1.3'], {
     default: 'tlsv1.2',
     doc: 'The lowest version of TLS that is spoken.',
