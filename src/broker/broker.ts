@@ -136,7 +136,7 @@ export class Broker implements ReactorReceiver {
       hooks,
       events,
       journal,
-      listeners: new ListenerTable(),
+      listeners: new ListenerTable(settings.overload),
       router: new Router(reactor, settings.maxTopicLevels, () => context),
       overload,
       retained: new RetainedStore({ settings, counters, throttled, journal, clock, memory: overload.memory }),

@@ -32,6 +32,10 @@ const address = {
     doc: 'Connections at one time on this listener; max_connections of the broker holds as well.',
     mosquitto: '-1, no limit, is accepted.',
   }),
+  slow_reader: choice(['inherit', 'drop_newest', 'drop_oldest', 'disconnect'], {
+    default: 'inherit',
+    doc: 'slow_reader_policy for those who come through this listener; `inherit` is the broker’s. A session keeps that of the listener its client came through last while the client is away.',
+  }),
 }
 
 const socket = {

@@ -1,11 +1,16 @@
-// What the broker is told of a listener: its rules for those who come through it. Pure.
+// What the broker is told of a listener: its rules for those who come through it, without those that are the broker's
+// own. Pure.
 import type { ListenerRules, UsernameSource } from '../broker/listener-rules.ts'
 import { ConfigError } from '../config/config-error.ts'
 import type { ListenOptions } from './listener-options.ts'
 
 /** Throws ConfigError for rules that nobody could keep. */
-export function listenerRules(options: ListenOptions): ListenerRules {
-  return { username: usernameSource(options) }
+export function listenerRules(options: ListenOptions): Partial<ListenerRules> {
+  const { slowReader = 'inherit' } = options
+  return {
+    username: usernameSource(options),
+    ...(slowReader === 'inherit' ? {} : { slowReaderPolicy: slowReader }),
+  }
 }
 
 /** `identity` wins over `subject`, as in Mosquitto. A source that tells no names would refuse everybody: an error. */

@@ -200,7 +200,7 @@ export class Rig {
       hooks,
       events,
       journal,
-      listeners: new ListenerTable(),
+      listeners: new ListenerTable(settings.overload),
       router: new Router(reactor, settings.maxTopicLevels, () => this.context),
       overload,
       retained: new RetainedStore({ settings, counters, throttled, journal, clock, memory: overload.memory }),

@@ -222,6 +222,7 @@ function openSession(client: Client, packet: ConnectPacket, proof: Uint8Array | 
   const { session, present } = sessions.open(clientId, packet.protocolVersion, packet.cleanStart)
   sessions.keep(session, expiryInterval)
   session.isBridge = packet.bridge
+  session.slowReaderPolicy = context.listeners.of(client.connection).slowReaderPolicy
   session.maximumPacketSize = client.maximumPacketSize
   session.topicAliasMaximum = Math.min(packet.properties.topicAliasMaximum ?? 0, settings.maxTopicAliasBroker) // [MQTT-3.1.2-26]
   context.wills.cancelDelayed(clientId)
