@@ -76,7 +76,7 @@ export type Fact =
   | 2 /* common name of the verified client certificate */
   | 3 /* its subject, RFC 2253 */
   | 4 /* PSK identity */
-  | 5 /* TLS version and cipher */
+  | 5 /* TLS version and cipher; first of the facts about TLS: what was told of it before holds no more */
   | 6 /* server name the client asked for */
   | 7 /* protocol: "WebSocket mqtt" */
 

@@ -24,6 +24,7 @@ import { ExpirySweep } from './expiry-sweep.ts'
 import { forwardableProperties } from './forwardable-properties.ts'
 import type { Hooks, Verdict } from './hooks.ts'
 import { Journal } from './journal.ts'
+import { type ListenerRules, ListenerTable } from './listener-rules.ts'
 import { Message } from './message.ts'
 import { Overload } from './overload/overload.ts'
 import { Publication } from './publication.ts'
@@ -142,6 +143,7 @@ export class Broker implements ReactorReceiver {
       hooks,
       events,
       journal,
+      listeners: new ListenerTable(settings.overload),
       router: new Router(reactor, settings.maxTopicLevels, () => context),
       shortcuts: new Shortcuts(outbox, memory.decisions, settings.shortcutAfter),
       overload,
@@ -163,6 +165,11 @@ export class Broker implements ReactorReceiver {
     const sweep = new ExpirySweep(this.#context)
     this.#every(SWEEP_INTERVAL, (now) => sweep.run(now))
     this.#every(SWEEP_INTERVAL, (now) => this.#relieve(now))
+  }
+
+  /** What holds for those who come through a listener; to be called in the turn that opens it. */
+  setListenerRules(listener: number, rules: Partial<ListenerRules>): void {
+    this.#context.listeners.set(listener, rules)
   }
 
   // ── called by the reactor ────────────────────────────────────────────────────────────────────────────────────────

@@ -19,6 +19,7 @@ import type { JournalWaiter } from './journal.ts'
 import type { StoredMessage } from './journal-batch.ts'
 import { addressKey } from './overload/address-key.ts'
 import type { Meter } from './overload/rate-limits.ts'
+import type { SlowReaderPolicy } from './overload/settings.ts'
 import { Alarm } from './overload/wait.ts'
 import { Parking } from './parking.ts'
 import type { Session } from './session.ts'
@@ -171,7 +172,7 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
       { client: this.clientId, address: this.connection.remoteAddress, dropped: frames },
       'messages left out: the client reads too slowly',
     )
-    if (this.context.overload.settings.slowReaderPolicy === 'drop_oldest') this.session?.fallBehind()
+    if (this.#slowReaderPolicy === 'drop_oldest') this.session?.fallBehind()
     else this.tooSlow()
   }
 
@@ -358,7 +359,7 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
 
   /** It takes too little of what is sent to it. Ended after this turn, for others are being sent to in it. */
   tooSlow(): void {
-    if (this.#isTooSlow || this.context.overload.settings.slowReaderPolicy !== 'disconnect') return
+    if (this.#isTooSlow || this.#slowReaderPolicy !== 'disconnect') return
     this.#isTooSlow = true
     setImmediate(() => {
       if (this.#state !== 'connected') return
@@ -450,6 +451,10 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
 
   #afterEnded(): void {
     this.end({ reason: 'connection closed by client' })
+  }
+
+  get #slowReaderPolicy(): SlowReaderPolicy {
+    return this.context.listeners.of(this.connection).slowReaderPolicy
   }
 
   #hold(): Acknowledgements {

@@ -12,6 +12,7 @@ import type { Timers } from './deadlines.ts'
 import type { BrokerEvents } from './events.ts'
 import type { Hooks } from './hooks.ts'
 import type { Journal } from './journal.ts'
+import type { ListenerTable } from './listener-rules.ts'
 import type { Overload } from './overload/overload.ts'
 import type { Publication } from './publication.ts'
 import type { RetainedStore } from './retained-store.ts'
@@ -50,6 +51,7 @@ export interface BrokerContext {
   readonly hooks: Hooks
   readonly events: BrokerEvents
   readonly journal: Journal
+  readonly listeners: ListenerTable
   readonly overload: Overload
   readonly router: Router
   readonly shortcuts: Shortcuts

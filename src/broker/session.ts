@@ -10,6 +10,7 @@ import { type Acknowledged, OutboundInflight, UNKNOWN_ID, WRONG_STATE } from '..
 import type { BrokerContext } from './context.ts'
 import { fitsOutbox, frameWithProperties } from './large-properties.ts'
 import { Delivery, type Message } from './message.ts'
+import type { SlowReaderPolicy } from './overload/settings.ts'
 import { NO_BYTES, type Publication, propertyBlock, secondsLeft } from './publication.ts'
 import type { RetainedReplay } from './retained-replay.ts'
 import { type SharedGroup, SharedSubscription } from './shared-subscriptions.ts'
@@ -65,6 +66,8 @@ export class Session {
   hasSharedBacklog = false
   /** Its output was full and the newest counts: what it cannot take now waits in its queue, QoS 0 too. */
   isBehind = false
+  /** Of the listener its client came through last; of the broker before the first. */
+  slowReaderPolicy: SlowReaderPolicy
   inbound: InboundQos2 | undefined
   replays: RetainedReplay[] | undefined
   /** Largest packet the client takes [MQTT-3.1.2-24]. */
@@ -80,6 +83,7 @@ export class Session {
     this.clientId = clientId
     this.version = version
     this.receiveMaximum = context.settings.maxInflightMessages
+    this.slowReaderPolicy = context.overload.settings.slowReaderPolicy
   }
 
   /** Whether it survives its connection: only then are messages in flight kept. */
@@ -514,8 +518,8 @@ export class Session {
       this.#context.dropped(this.clientId, 'memory')
       return false
     }
-    const { slowReaderPolicy: policy } = overload.settings
-    const fits = queue.makeRoom(size, policy === 'drop_oldest' ? (victim) => this.#droppedFull(victim) : undefined)
+    const dropsOldest = this.slowReaderPolicy === 'drop_oldest'
+    const fits = queue.makeRoom(size, dropsOldest ? (victim) => this.#droppedFull(victim) : undefined)
     if (fits) return true
     this.#droppedFull(undefined) // the newest: what was accepted first is delivered first
     this.owner?.tooSlow()

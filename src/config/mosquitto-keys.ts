@@ -54,10 +54,7 @@ export const unsupportedKeys: Readonly<Record<string, UnsupportedKey>> = {
     'acl_file password_file plugin global_plugin auth_plugin plugin_load plugin_use clientid_prefixes',
     authentication,
   ),
-  ...each('use_identity_as_username use_subject_as_username use_username_as_clientid', {
-    ...authentication,
-    fine: ['false', '0'],
-  }),
+  use_username_as_clientid: { ...authentication, fine: ['false', '0'] },
   auth_plugin_deny_special_chars: warn('there are no plugins'),
   listener_allow_anonymous: refuse(`${SOON}; allow_anonymous holds for all listeners.`),
   listener_auto_id_prefix: warn('auto_id_prefix holds for all listeners'),

@@ -32,6 +32,10 @@ const address = {
     doc: 'Connections at one time on this listener; max_connections of the broker holds as well.',
     mosquitto: '-1, no limit, is accepted.',
   }),
+  slow_reader: choice(['inherit', 'drop_newest', 'drop_oldest', 'disconnect'], {
+    default: 'inherit',
+    doc: 'slow_reader_policy for those who come through this listener; `inherit` is the broker’s. A session keeps that of the listener its client came through last while the client is away.',
+  }),
 }
 
 const socket = {
@@ -96,6 +100,16 @@ const tls = {
   require_certificate: boolean({
     default: false,
     doc: 'Whether clients must show a certificate that cafile vouches for.',
+    mosquitto: true,
+  }),
+  use_identity_as_username: boolean({
+    default: false,
+    doc: 'Takes user names from certificates (the common name) or pre-shared keys (the identity); with proxy_protocol, from the name that the proxy has verified. User name and password of CONNECT are not looked at, allow_anonymous neither; who has no name is refused with 0x86 (return code 4). Before use_subject_as_username.',
+    mosquitto: true,
+  }),
+  use_subject_as_username: boolean({
+    default: false,
+    doc: 'The same with the whole subject of the certificate as RFC 2253 writes it: `CN=device-7,O=Acme,C=AT`.',
     mosquitto: true,
   }),
   tls_version: choice(['tlsv1.2', 'tlsv1.3'], {

@@ -15,6 +15,7 @@ import type { Logger } from '../telemetry/log.ts'
 import { ThrottledLog } from '../telemetry/throttled-log.ts'
 import { type Clock, systemClock } from '../timers/clock.ts'
 import { type ListenOptions, nativeListeners } from './listener-options.ts'
+import { listenerRules } from './listener-rules.ts'
 import { storeOf } from './open-store.ts'
 import { overloadSettings } from './overload-settings.ts'
 import { SystemTopics } from './system-topics.ts'
@@ -105,10 +106,12 @@ export class Martlet {
     const { host = '127.0.0.1' } = options
     let bound: ListeningAddress | undefined
     const addresses = await nativeListeners(options)
+    const rules = listenerRules(options)
     const tls = this.#secure(options)
     for (const native of addresses) {
       const at = this.#reactor.listen({ ...native, ...tls, port: bound?.port ?? native.port })
       this.#listeners.push(at.listener)
+      this.#broker.setListenerRules(at.listener, rules)
       bound ??= { host: native.socketPath ?? (host === '' ? native.host : host), port: at.port }
     }
     this.#addresses.push(bound!)

@@ -7,6 +7,7 @@ import type { Deadline } from '../../src/broker/deadlines.ts'
 import { BrokerEvents } from '../../src/broker/events.ts'
 import type { Hooks } from '../../src/broker/hooks.ts'
 import { Journal } from '../../src/broker/journal.ts'
+import { ListenerTable } from '../../src/broker/listener-rules.ts'
 import type { Heap } from '../../src/broker/overload/heap.ts'
 import { Overload } from '../../src/broker/overload/overload.ts'
 import type { OverloadSettings } from '../../src/broker/overload/settings.ts'
@@ -201,6 +202,7 @@ export class Rig {
       hooks,
       events,
       journal,
+      listeners: new ListenerTable(settings.overload),
       router: new Router(reactor, settings.maxTopicLevels, () => this.context),
       shortcuts: new Shortcuts(outbox, reactor.memory.decisions, settings.shortcutAfter),
       overload,

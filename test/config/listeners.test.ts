@@ -57,7 +57,7 @@ test('what a listener cannot do is an error that names the line', () => {
   assert.throws(() => listenersOf('listener 1\nprotocol http_api\n'), /m\.conf:2: protocol = 'http_api'/)
   assert.throws(() => listenersOf('listener 1\ntls_version tlsv1.1\n'), /one of tlsv1\.2, tlsv1\.3/)
   assert.throws(() => listenersOf('listener 1\ntrusted_proxies example.org\n'), /10\.0\.0\.0\/8/)
-  assert.throws(() => listenersOf('listener 1\nuse_identity_as_username true\n'), /does not support it yet/)
+  assert.throws(() => listenersOf('listener 1\nuse_username_as_clientid true\n'), /does not support it yet/)
 })
 
 test('SIGHUP reads certificates again, also when no setting has changed', () => {

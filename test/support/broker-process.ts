@@ -42,6 +42,8 @@ export interface BrokerOptions {
   port?: number
   /** Numeric address; default 127.0.0.1. */
   host?: string
+  /** A whole configuration file instead of `settings`, `port` and `host`; its first listener is at 127.0.0.1. */
+  file?: { name: 'martlet.yaml' | 'mosquitto.conf'; text: string }
   /** RLIMIT_NOFILE of the process. */
   descriptorLimit?: number
   /** V8's heap limit, MiB. */
@@ -144,14 +146,15 @@ interface Command {
 }
 
 const martletCommand = (folder: string, options: BrokerOptions): Command => {
-  const file = join(folder, 'martlet.yaml')
+  const file = join(folder, options.file?.name ?? 'martlet.yaml')
   const listeners = [{ port: options.port ?? 0, host: options.host ?? '127.0.0.1' }]
   const small = tinySizes && !options.usualSizes
   const settings = { listeners, allow_anonymous: true, ...options.settings, ...(small ? tiny : {}) }
   const yaml = Object.entries(settings).map(([key, value]) => `${key}: ${JSON.stringify(value)}\n`)
-  writeFileSync(file, yaml.join(''))
+  writeFileSync(file, options.file?.text ?? yaml.join(''))
+  const flag = options.file?.name === 'mosquitto.conf' ? '--config-file' : '--config'
   const heap = options.heapLimit === undefined ? [] : [`--max-old-space-size=${options.heapLimit}`]
-  const words = [process.execPath, ...heap, join(repositoryRoot, 'bin/martlet.js'), '--config', file]
+  const words = [process.execPath, ...heap, join(repositoryRoot, 'bin/martlet.js'), flag, file]
   return { words, environment: small ? { MARTLET_POISON: '1' } : {}, port: options.port ?? 0 }
 }
 
