@@ -24,6 +24,7 @@ import { forwardableProperties } from './forwardable-properties.ts'
 import type { Hooks, Verdict } from './hooks.ts'
 import { Journal } from './journal.ts'
 import { Message } from './message.ts'
+import { MemoryReturn } from './overload/memory-return.ts'
 import { Overload } from './overload/overload.ts'
 import { Publication } from './publication.ts'
 import { type Recovered, recover } from './recovery.ts'
@@ -43,6 +44,10 @@ export interface BrokerReactor extends Wire {
   readonly queuedBytes: number
   /** Bytes of all kept frames. */
   readonly keptBytes: number
+  /** Bytes read and written since the start. */
+  readonly bytesMoved: number
+  /** Gives free memory back to the system. */
+  trim(): void
   receivers(): ConnectionReceiver[]
 }
 
@@ -155,6 +160,8 @@ export class Broker implements ReactorReceiver {
     const sweep = new ExpirySweep(this.#context)
     this.#every(SWEEP_INTERVAL, (now) => sweep.run(now))
     this.#every(SWEEP_INTERVAL, (now) => this.#relieve(now))
+    const memoryReturn = new MemoryReturn({ log, counters, trim: () => reactor.trim() })
+    this.#every(SWEEP_INTERVAL, (now) => memoryReturn.look(now, reactor.bytesMoved))
   }
 
   // ── called by the reactor ────────────────────────────────────────────────────────────────────────────────────────
