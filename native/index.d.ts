@@ -183,6 +183,8 @@ export interface NativeReactor {
   keepBytes(handle: number, bytes: Uint8Array, headLength: number): void
   /** Copies body bytes of a kept frame from `offset` into `target`; returns how many. Executes the outbox first. */
   readKept(handle: number, offset: number, target: Uint8Array): number
+  /** Gives memory that is free but still the process's back to the system; takes milliseconds. Legal at any time. */
+  trim(): void
   /** Whether the reactor's poll handle keeps Node's loop alive (default true). */
   ref(keepAlive: boolean): void
   /** Closes every listener and connection (no FIN wait) and every handle; idempotent. `closed` records are still told. */

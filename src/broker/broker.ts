@@ -26,6 +26,7 @@ import type { Hooks, Verdict } from './hooks.ts'
 import { Journal } from './journal.ts'
 import { type ListenerRules, ListenerTable } from './listener-rules.ts'
 import { Message } from './message.ts'
+import { MemoryReturn } from './overload/memory-return.ts'
 import { Overload } from './overload/overload.ts'
 import { Publication } from './publication.ts'
 import { type Recovered, recover } from './recovery.ts'
@@ -48,6 +49,10 @@ export interface BrokerReactor extends Wire {
   readonly queuedBytes: number
   /** Bytes of all kept frames. */
   readonly keptBytes: number
+  /** Bytes read and written since the start. */
+  readonly bytesMoved: number
+  /** Gives free memory back to the system. */
+  trim(): void
   receivers(): ConnectionReceiver[]
 }
 
@@ -165,6 +170,8 @@ export class Broker implements ReactorReceiver {
     const sweep = new ExpirySweep(this.#context)
     this.#every(SWEEP_INTERVAL, (now) => sweep.run(now))
     this.#every(SWEEP_INTERVAL, (now) => this.#relieve(now))
+    const memoryReturn = new MemoryReturn({ log, counters, trim: () => reactor.trim() })
+    this.#every(SWEEP_INTERVAL, (now) => memoryReturn.look(now, reactor.bytesMoved))
   }
 
   /** What holds for those who come through a listener; to be called in the turn that opens it. */

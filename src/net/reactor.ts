@@ -109,6 +109,16 @@ export class Reactor {
     return this.memory.totals[Total.KeptBytes]!
   }
 
+  /** Bytes read and written since the start. */
+  get bytesMoved(): number {
+    return this.memory.totals[Total.BytesIn]! + this.memory.totals[Total.BytesOut]!
+  }
+
+  /** Gives memory that is free but still the process's back to the system; takes milliseconds. */
+  trim(): void {
+    this.#native.trim()
+  }
+
   /** Who handles the connections there are. */
   receivers(): ConnectionReceiver[] {
     return this.#receivers.filter((receiver) => receiver !== undefined)

@@ -118,6 +118,8 @@ export class Counters {
   subscriptionsRefused = 0
   /** Sessions, subscriptions and retained messages refused while it was. */
   refusedForMemory = 0
+  /** Bytes given back to the system after bursts. */
+  memoryReturned = 0
   /** Wills that waited for the next turn because too many were due at once. */
   willsPostponed = 0
 

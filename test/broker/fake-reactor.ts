@@ -44,6 +44,8 @@ export class FakeReactor implements BrokerReactor {
   readonly kept: KeptFrames
   readonly queuedBytes = 0
   readonly keptBytes = 0
+  readonly bytesMoved = 0
+  trim(): void {}
   readonly memory = {
     lastRead: new Float64Array(SLOTS),
     lastWrite: new Float64Array(SLOTS),

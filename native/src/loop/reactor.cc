@@ -3,6 +3,7 @@
 #include "loop/reactor.h"
 
 #include <errno.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <cstring>
@@ -279,6 +280,14 @@ int64_t Reactor::read_kept(int32_t handle, uint64_t offset, uint8_t* into, uint6
   uint64_t count = std::min<uint64_t>(size, block->length - offset);
   std::memcpy(into, block->data() + offset, count);
   return static_cast<int64_t>(count);
+}
+
+void Reactor::trim() {
+  buffers_.shrink();
+  outputs_.shrink();
+#ifdef __GLIBC__
+  malloc_trim(0);  // what lies between blocks still in use, too: free() gives back the end of the heap alone
+#endif
 }
 
 std::string Reactor::take_error() {

@@ -86,6 +86,8 @@ class Reactor {
   /** Closes everything and tells of it; outside a turn only. Without `tell`, nobody is called any more. */
   void close(bool tell);
   bool in_turn() const { return in_turn_; }
+  /** Gives memory that is free but still ours back to the system. Takes milliseconds after a large burst: for quiet moments. */
+  void trim();
 
   int listen(const ListenOptions& options, ListenError* error);  // id, or -1
   Listener* listener(uint32_t id) const { return id < listeners_.size() ? listeners_[id].get() : nullptr; }
