@@ -28,6 +28,7 @@
         'native/src/net/stream.cc',
         'native/src/net/tls.cc',
         'native/src/net/tls_door.cc',
+        'native/src/net/tls_files.cc',
         'native/src/net/unix_path.cc',
         'native/src/net/web_socket.cc',
         'native/src/net/web_socket_frames.cc',
