@@ -58,6 +58,7 @@ export const CloseReason = {
   SocketError: 2,
   PeerVanished: 3,
   ReactorClosed: 4,
+  ReachedItself: 5,
 } as const
 
 /** Index into the `totals` column. */
@@ -81,5 +82,7 @@ export const Total = {
   TopicIds: 16,
   /** Payload bytes of the PUBLISH packets sent. */
   PublishBytesOut: 17,
+  /** Outgoing connections that stood. */
+  Connected: 18,
 } as const
 export const TOTALS = 32

@@ -100,6 +100,7 @@ bool Reactor::dispatch(const epoll_event& event) {
   Connection* found = connections_.find(slot, static_cast<int32_t>(event.data.u64 >> 32));
   if (!found) return true;
   Connection& connection = *found;
+  if (connection.state == State::Connecting) [[unlikely]] return !inbox_full_ && connected(slot, connection);
   if (event.events & EPOLLOUT) {
     connection.unset(kBlocked);
     flush(slot, connection);
@@ -305,6 +306,7 @@ void Reactor::publish_totals() {
   set(Total::QueuedBytes, totals_.queued_bytes);
   set(Total::TopicIds, topics_.used());
   set(Total::PublishBytesOut, totals_.publish_bytes_out);
+  set(Total::Connected, totals_.connected);
 }
 
 }  // namespace martlet

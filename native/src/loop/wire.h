@@ -63,6 +63,7 @@ enum class CloseReason : uint32_t {
   SocketError = 2,
   PeerVanished = 3,
   ReactorClosed = 4,
+  ReachedItself = 5,
 };
 
 enum class Total : uint32_t {
@@ -84,6 +85,7 @@ enum class Total : uint32_t {
   QueuedBytes = 15,
   TopicIds = 16,
   PublishBytesOut = 17,
+  Connected = 18,
 };
 
 constexpr uint32_t kTotals = 32;
