@@ -1,8 +1,10 @@
 // The whole reactor over the fake kernel. An input is a list of steps of eight bytes each, and every eight bytes are a
-// step: peers that connect, talk (packets right and wrong, in pieces), stall, end and reset; commands right, stale and
+// step: peers that connect and are connected to, talk (packets right and wrong, in pieces), stall, end and reset; commands right, stale and
 // wild, in a turn and outside. The mutator moves whole steps about, so that it works on the story and not on the bytes.
 // Half of the stories are told over plain TCP, the rest through the PROXY and WebSocket layers.
 // Checked: the promises of native/index.d.ts about records, and that nothing is left behind.
+#include <errno.h>
+
 #include <algorithm>
 #include <cstring>
 #include <map>
@@ -105,6 +107,9 @@ class Story {
       case 12:
         keep_or_read(step);
         break;
+      case 13:
+        dial_or_answer(step);
+        break;
       default:
         turn();
     }
@@ -115,7 +120,7 @@ class Story {
     for (auto& [fd, socket] : kernel_.sockets) socket.window = 1 << 24;
     for (int i = 0; i < 30; ++i) turn();
     reactor_->close(true);
-    CHECK(open_.empty());
+    CHECK(open_.empty() && underway_.empty());
     CHECK(total(wire::Total::Connections) == 0);
     CHECK(total(wire::Total::QueuedBytes) == 0);
     CHECK(total(wire::Total::PartialBytes) == 0);
@@ -161,6 +166,37 @@ class Story {
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
     if (proxied_) socket.sent.insert(socket.sent.end(), header, header + sizeof header - 1);
     if (framed_) socket.sent.insert(socket.sent.end(), upgrade, upgrade + sizeof upgrade - 1);
+  }
+
+  void dial_or_answer(const Step& step) {
+    static const int errors[] = {0, 0, 0, 0, ECONNREFUSED, ETIMEDOUT, EAGAIN, ECONNRESET};
+    const int error = errors[step.b % 8];
+    FakeSocket* socket = peer(step.who);
+    if (socket && socket->connecting) {
+      socket->to_itself = step.a % 16 == 0;
+      auto found = std::find_if(kernel_.sockets.begin(), kernel_.sockets.end(), [&](auto& each) { return &each.second == socket; });
+      kernel_.answer(found->first, error);
+      return;
+    }
+    if (kernel_.sockets.size() >= 40) return;
+    kernel_.connect_result = error ? -error : step.a & 1 ? 0 : -EINPROGRESS;
+    ConnectOptions options;
+    options.host = "127.0.0.1";
+    if (step.c % 3 == 0) {  // with the layer of no_tls.cc, which may or may not hear what it wants
+      auto rules = std::make_shared<StreamRules>();
+      std::string problem;
+      if (!reactor_->caller(0)) reactor_->secure_caller({}, &problem);
+      rules->caller = reactor_->caller(0);
+      options.rules = rules;
+    }
+    ConnectionId id;
+    ConnectError failure;
+    if (!reactor_->connect(options, &id, &failure)) return;
+    underway_[static_cast<int32_t>(id.slot)] = id.generation;
+    FakeSocket& dialed = kernel_.sockets[kernel_.dialed.back()];
+    dialed.window = step.a;
+    static const char heard[] = "olleh";
+    if (options.rules && step.c % 2) dialed.sent.insert(dialed.sent.end(), heard, heard + 5);
   }
 
   // As binary frames of WebSocket, masked with zeroes, where that is spoken; sometimes cut in two.
@@ -333,6 +369,8 @@ class Story {
     switch (kind) {
       case Kind::Opened:
         CHECK(open_.count(w[1]) == 0 && static_cast<uint32_t>(w[1]) < kSlots);
+        CHECK((w[3] == -1) == (underway_.count(w[1]) == 1 && underway_[w[1]] == w[2]));
+        underway_.erase(w[1]);
         open_[w[1]] = {static_cast<uint32_t>(w[1]), w[2]};
         in_inbox(w[4], w[5]);
         return;
@@ -349,6 +387,11 @@ class Story {
         return;
       default:
         break;
+    }
+    if (auto underway = underway_.find(w[1]); underway != underway_.end() && underway->second == w[2]) {
+      CHECK(kind == Kind::Closed || kind == Kind::StreamFailed);
+      if (kind == Kind::Closed) underway_.erase(underway);
+      return;
     }
     auto found = open_.find(w[1]);
     CHECK(found != open_.end() && found->second.generation == w[2]);
@@ -411,6 +454,7 @@ class Story {
   FakeKernel kernel_;
   bool framed_ = false, proxied_ = false;
   std::map<int32_t, Named> open_;
+  std::map<int32_t, int32_t> underway_;  // of ours, not told yet: slot to generation
   std::map<int32_t, std::vector<uint8_t>> topics_;
   std::vector<int32_t> native_;  // handles native code chose, some of them released since
   std::vector<Step> in_turn_;

@@ -59,6 +59,7 @@ export const CloseReason = {
   SocketError: 2,
   PeerVanished: 3,
   ReactorClosed: 4,
+  ReachedItself: 5,
 } as const
 
 /** Index into the `totals` column. */
@@ -85,5 +86,7 @@ export const Total = {
   /** PUBLISH packets that took a shortcut, and their payload bytes: received, told to nobody. */
   Shortcuts: 18,
   ShortcutBytes: 19,
+  /** Outgoing connections that stood. */
+  Connected: 20,
 } as const
 export const TOTALS = 32

@@ -294,6 +294,10 @@ void Reactor::admit(Connection& connection, const int32_t* words) {
 
 void Reactor::finish(uint32_t slot, Connection& connection) {
   if (connection.is(kFinishing)) return;
+  if (connection.is_underway()) {
+    close_connection(slot, connection, wire::CloseReason::Command, 0);
+    return;
+  }
   if (connection.is(kBroken)) {
     close_connection(slot, connection, wire::CloseReason::SocketError, connection.error);
     return;

@@ -103,6 +103,7 @@ bool Reactor::dispatch(const epoll_event& event) {
   Connection* found = connections_.find(slot, static_cast<int32_t>(event.data.u64 >> 32));
   if (!found) return true;
   Connection& connection = *found;
+  if (connection.state == State::Connecting) [[unlikely]] return !inbox_full_ && connected(slot, connection);
   if (event.events & EPOLLOUT) {
     connection.unset(kBlocked);
     flush(slot, connection);
@@ -321,6 +322,7 @@ void Reactor::publish_totals() {
   set(Total::PublishBytesOut, totals_.publish_bytes_out);
   set(Total::Shortcuts, totals_.shortcuts);
   set(Total::ShortcutBytes, totals_.shortcut_bytes);
+  set(Total::Connected, totals_.connected);
 }
 
 }  // namespace martlet

@@ -1,7 +1,7 @@
 // The Reactor: one poll, one inbox, one call, one flush. It owns sockets, what they have not yet delivered and what
 // they have not yet sent, and keeps the promises of native/index.d.ts. It knows no Node and no N-API: it is given
-// memory and a function to call. Implemented in reactor.cc (turn and lifetime), accepting.cc, reading.cc (sockets to records),
-// streams.cc (connections with layers), writing.cc (frames to sockets) and commands.cc (the outbox).
+// memory and a function to call. Implemented in reactor.cc (turn and lifetime), accepting.cc, connecting.cc (connections of
+// ours), reading.cc (sockets to records), streams.cc (connections with layers), writing.cc (frames to sockets) and commands.cc (the outbox).
 #pragma once
 
 #include <cstdint>
@@ -20,6 +20,7 @@
 #include "net/groups.h"
 #include "net/layer.h"
 #include "net/listener.h"
+#include "net/outgoing.h"
 #include "net/output_queue.h"
 #include "net/sockets.h"
 #include "net/tls.h"
@@ -92,10 +93,15 @@ class Reactor {
   int listen(const ListenOptions& options, ListenError* error);  // id, or -1
   Listener* listener(uint32_t id) const { return id < listeners_.size() ? listeners_[id].get() : nullptr; }
   void unlisten(uint32_t id);
+  /** Begins a connection of ours. `opened` or `closed` tells of it in a later turn; false: `error` says what is known at once. */
+  bool connect(const ConnectOptions& options, ConnectionId* id, ConnectError* error);
   /** A TLS door for listeners, by number from 0 on; -1 and a text when it cannot be. */
   int secure(const TlsOptions& options, std::string* problem);
   bool resecure(uint32_t door, const TlsOptions& options, std::string* problem);
   std::shared_ptr<TlsDoor> door(uint32_t id) const { return id < doors_.size() ? doors_[id] : nullptr; }
+  /** What connections of ours say TLS with, by number from 0 on; -1 and a text when it cannot be. */
+  int secure_caller(const TlsOptions& options, std::string* problem);
+  std::shared_ptr<const TlsCaller> caller(uint32_t id) const { return id < callers_.size() ? callers_[id] : nullptr; }
 
   /** Carries the outbox out. False: it was aborted, `take_error` says why. */
   bool execute();
@@ -128,9 +134,16 @@ class Reactor {
   // -- new connections (accepting.cc)
   bool accept(uint32_t id, Listener& listener);
   void open_connection(int fd, const sockaddr_storage& peer, uint32_t listener_id);
+  uint32_t take_slot(int fd, uint32_t interest);  // kNone: no slot or no room in the epoll set; fd is still the caller's
+  void begin_connection(uint32_t slot, Connection& connection, uint32_t listener_id);
+  void tell_opened(uint32_t slot, Connection& connection, const sockaddr_storage& peer);
   void pause_listener(uint32_t id, Listener& listener, int error);
   void set_listener_interest(uint32_t id, Listener& listener, uint32_t events);
   bool tell_listener(uint32_t id, Listener& listener);
+
+  // -- connections of ours (connecting.cc)
+  bool connected(uint32_t slot, Connection& connection);
+  void shook_hands(uint32_t slot, Connection& connection);
 
   // -- sockets to records (reading.cc)
   bool read(uint32_t slot, Connection& connection);
@@ -155,7 +168,8 @@ class Reactor {
   void received(uint32_t slot, int64_t bytes);
 
   // -- connections with layers (streams.cc)
-  void attach_stream(int fd, const sockaddr_storage& peer, const Listener& listener, Connection& connection);
+  void attach_stream(int fd, const sockaddr_storage& peer, const std::shared_ptr<const StreamRules>& rules,
+                     Connection& connection);
   bool read_stream(uint32_t slot, Connection& connection);
   void shake_hands();
   void after_stream_read(uint32_t slot, Connection& connection);
@@ -247,6 +261,7 @@ class Reactor {
   Groups groups_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::vector<std::shared_ptr<TlsDoor>> doors_;
+  std::vector<std::shared_ptr<const TlsCaller>> callers_;
 
   std::vector<uint32_t> ready_;    // slots with undelivered packets
   std::vector<uint32_t> handshakes_;  // slots whose handshake waits for its turn
@@ -260,8 +275,8 @@ class Reactor {
   bool listeners_owe_ = false;
 
   struct Totals {
-    uint64_t turns, recvs, sends, bytes_in, bytes_out, packets_in, publishes_out, publish_bytes_out, shortcuts, shortcut_bytes, frames_left_out, accepted, refused,
-        accept_pauses, connections, partial_bytes, queued_bytes;
+    uint64_t turns, recvs, sends, bytes_in, bytes_out, packets_in, publishes_out, publish_bytes_out, shortcuts, shortcut_bytes,
+        frames_left_out, accepted, refused, accept_pauses, connected, connections, partial_bytes, queued_bytes;
   } totals_{};
   std::string error_;
 };

@@ -86,6 +86,7 @@ void Reactor::received(uint32_t slot, int64_t bytes) {
 
 void Reactor::read_ended(uint32_t slot, Connection& connection, int64_t result) {
   if (result == -EAGAIN) return;
+  if (result == 0 && connection.is(kUntold)) result = -ECONNRESET;  // it never stood
   if (result == kLayerFailed) {
     stream_failed(slot, connection);
   } else if (result < 0) {

@@ -64,6 +64,7 @@ enum class CloseReason : uint32_t {
   SocketError = 2,
   PeerVanished = 3,
   ReactorClosed = 4,
+  ReachedItself = 5,
 };
 
 enum class Total : uint32_t {
@@ -87,6 +88,7 @@ enum class Total : uint32_t {
   PublishBytesOut = 17,
   Shortcuts = 18,
   ShortcutBytes = 19,
+  Connected = 20,
 };
 
 constexpr uint32_t kTotals = 32;
