@@ -31,6 +31,16 @@ export interface ReactorReceiver {
   handleBug(error: unknown): void
 }
 
+/** Bytes, packets and payload bytes on the wire, as Counters names them. */
+export interface Traffic {
+  readonly bytesReceived: number
+  readonly bytesSent: number
+  readonly publishSent: number
+  readonly publishBytesSent: number
+  readonly shortcuts: number
+  readonly shortcutBytes: number
+}
+
 export interface ReactorSettings extends ReactorOptions {
   inboxRecords: number
   inboxSize: number
@@ -117,6 +127,19 @@ export class Reactor {
   /** Gives memory that is free but still the process's back to the system; takes milliseconds. */
   trim(): void {
     this.#native.trim()
+  }
+
+  /** What went over the wire since the start. */
+  traffic(): Traffic {
+    const { totals } = this.memory
+    return {
+      bytesReceived: totals[Total.BytesIn]!,
+      bytesSent: totals[Total.BytesOut]!,
+      publishSent: totals[Total.PublishesOut]!,
+      publishBytesSent: totals[Total.PublishBytesOut]!,
+      shortcuts: totals[Total.Shortcuts]!,
+      shortcutBytes: totals[Total.ShortcutBytes]!,
+    }
   }
 
   /** Who handles the connections there are. */

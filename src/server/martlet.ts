@@ -1,9 +1,10 @@
 // A whole broker, ready to be used: a reactor, a broker and listeners put together from one configuration. This is what
 // `createBroker` returns and what the `martlet` command runs; both go the same way.
 import { readFileSync } from 'node:fs'
-import { Broker, type OutgoingMessage } from '../broker/broker.ts'
+import { Broker } from '../broker/broker.ts'
 import type { BrokerEventMap } from '../broker/events.ts'
 import type { Hooks } from '../broker/hooks.ts'
+import type { OutgoingMessage } from '../broker/own-publications.ts'
 import type { BrokerSettings } from '../broker/settings.ts'
 import { ConfigError } from '../config/config-error.ts'
 import type { Configuration, ListenerConfiguration } from '../config/configuration.ts'
