@@ -148,6 +148,7 @@ export interface ListenOptions {
 /** What a TLS listener offers. Texts are PEM. */
 export interface TlsOptions {
   certificates?: readonly string[] // chain, key, chain, key …: chosen by the name a client asks for, else the first
+  passphrase?: string // of the keys that are encrypted
   authorities?: string // who may sign client certificates
   revocations?: string // of theirs: then a revocation list is required
   requestCertificate?: boolean // a client may show one; a bad one ends the handshake

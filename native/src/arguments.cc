@@ -86,6 +86,7 @@ bool read_tls_options(Arguments& arguments, const Napi::Object& from, TlsOptions
     out->psk.emplace_back(std::exchange(identity, {}), std::move(key));
     return true;
   });
+  out->passphrase = arguments.text(from, "passphrase");
   out->authorities = arguments.text(from, "authorities");
   out->revocations = arguments.text(from, "revocations");
   out->request_certificate = from.Get("requestCertificate").ToBoolean();

@@ -48,6 +48,16 @@ test('lines of certfile and websockets_origin add up; other texts twice are an e
   assert.throws(() => listenersOf('listener 1\ncafile a\ncafile b\n'), /m\.conf:3: cafile = 'b': it is there already/)
 })
 
+test('capath, names from certificates and passphrases are settings of a listener', () => {
+  const lines = ['capath /etc/ssl/devices', 'use_subject_as_username true', 'key_passphrase_file /etc/martlet/pass']
+  const [listener] = listenersOf(['listener 1', ...lines, 'slow_reader disconnect\n'].join('\n'))
+  assert.equal(
+    [listener?.capath, listener?.useSubjectAsUsername, listener?.useIdentityAsUsername],
+    ['/etc/ssl/devices', true, false],
+  )
+  assert.equal([listener?.keyPassphraseFile, listener?.slowReader], ['/etc/martlet/pass', 'disconnect'])
+})
+
 test('listener 0 wants a path, and a path may have blanks', () => {
   assert.is(listenersOf('listener 0 /tmp/with blank\n')[0]?.socketPath, '/tmp/with blank')
   assert.throws(() => listenersOf('listener 0\n'), /path of a Unix socket/)
