@@ -133,6 +133,7 @@ export interface ListenOptions {
   reusePort: boolean
   /** Open at one time; more are accepted and closed at once (`refused`). Default: as many as there are slots. */
   maxConnections?: number
+  countWith?: number // another listener id: the connections of both count together
   /** What is spoken there. `any`: told apart by the first byte. Default `mqtt`. */
   protocol?: 'mqtt' | 'websockets' | 'any'
   /** A PROXY header (version 1 or 2) comes first on every connection; without one it is closed. */

@@ -76,7 +76,7 @@ bool Reactor::tell_listener(uint32_t id, Listener& listener) {
 
 void Reactor::open_connection(int fd, const sockaddr_storage& peer, uint32_t listener_id) {
   Listener& listener = *listeners_[listener_id];
-  uint32_t slot = listener.open < listener.max_connections ? connections_.take() : ConnectionTable::kNone;
+  uint32_t slot = *listener.open < listener.max_connections ? connections_.take() : ConnectionTable::kNone;
   bool added = false;
   if (slot != ConnectionTable::kNone) {
     uint64_t tag = uint64_t{static_cast<uint32_t>(connections_[slot].generation)} << 32 | slot;
@@ -98,7 +98,7 @@ void Reactor::open_connection(int fd, const sockaddr_storage& peer, uint32_t lis
   connection.interest = EPOLLIN;
   connection.set(kTakesOutput);
   connection.listener = listener_id;
-  ++listener.open;
+  ++*listener.open;
   if (listener.rules) attach_stream(fd, peer, listener, connection);
   connection.max_packet_in = options_.unadmitted_packet_limit;
   connection.max_packet_out = UINT32_MAX;
