@@ -1,4 +1,4 @@
-// The settings of listeners: the examples of docs/listeners.md, and what mosquitto.conf says about them.
+// The settings of listeners in mosquitto.conf. The examples of docs/listeners.md are run in test/server/examples.test.ts.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
@@ -6,7 +6,6 @@ import * as assert from 'uvu/assert'
 import { type ListenerConfiguration, optionsSource, resolveConfiguration } from '../../src/config/configuration.ts'
 import { parseMosquittoConf } from '../../src/config/mosquitto-conf.ts'
 import { changesBetween } from '../../src/config/reload.ts'
-import { parseYaml } from '../../src/config/yaml-file.ts'
 import { repositoryRoot } from '../support/target.ts'
 
 const text = readFileSync(join(repositoryRoot, 'docs/listeners.md'), 'utf8')
@@ -14,13 +13,6 @@ const examples = (language: string): string[] =>
   [...text.matchAll(new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``, 'g'))].map((match) => match[1]!)
 const listenersOf = (conf: string): readonly ListenerConfiguration[] =>
   resolveConfiguration([parseMosquittoConf(conf, 'm.conf')]).listeners
-
-for (const [index, example] of examples('yaml').entries()) {
-  test(`YAML example ${index + 1} of docs/listeners.md is a configuration`, () => {
-    const { listeners } = resolveConfiguration([parseYaml(example, 'example.yaml')])
-    assert.ok(listeners.length > 0)
-  })
-}
 
 test('the mosquitto.conf of docs/listeners.md means what it says, without a warning', () => {
   const [conf] = examples('conf')
