@@ -143,6 +143,7 @@ export interface ListenOptions {
   reusePort: boolean
   /** Open at one time; more are accepted and closed at once (`refused`). Default: as many as there are slots. */
   maxConnections?: number
+  countWith?: number // another listener id: the connections of both count together
   /** What is spoken there. `any`: told apart by the first byte. Default `mqtt`. */
   protocol?: 'mqtt' | 'websockets' | 'any'
   /** A PROXY header (version 1 or 2) comes first on every connection; without one it is closed. */
@@ -170,6 +171,7 @@ export interface ConnectOptions {
 /** What a TLS listener offers; for a caller: one certificate or key at most, and `protocols`. Texts are PEM. */
 export interface TlsOptions {
   certificates?: readonly string[] // chain, key, chain, key …: chosen by the name a client asks for, else the first
+  passphrase?: string // of the keys that are encrypted
   authorities?: string // who may sign client certificates
   revocations?: string // of theirs: then a revocation list is required
   requestCertificate?: boolean // a client may show one; a bad one ends the handshake

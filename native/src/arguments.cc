@@ -54,6 +54,13 @@ bool read_listen_options(Arguments& arguments, const Napi::Object& from, const R
   }
   out->rules = std::move(rules);
   if (from.Has("maxConnections") && !arguments.number(from, "maxConnections", 1, INT32_MAX, &out->max_connections)) return false;
+  if (from.Has("countWith")) {
+    uint32_t id;
+    if (!arguments.number(from, "countWith", 0, INT32_MAX, &id)) return false;
+    Listener* other = reactor.listener(id);
+    if (!other) return arguments.fail("countWith: no such listener");
+    out->open = other->open;
+  }
   return good && arguments.number(from, "port", 0, 65535, &out->port) &&
          arguments.number(from, "backlog", 0, INT32_MAX, &out->backlog);
 }
@@ -107,6 +114,7 @@ bool read_tls_options(Arguments& arguments, const Napi::Object& from, TlsOptions
     out->psk.emplace_back(std::exchange(identity, {}), std::move(key));
     return true;
   });
+  out->passphrase = arguments.text(from, "passphrase");
   out->authorities = arguments.text(from, "authorities");
   out->revocations = arguments.text(from, "revocations");
   out->request_certificate = from.Get("requestCertificate").ToBoolean();

@@ -193,7 +193,7 @@ export class Broker implements ReactorReceiver {
     this.#throttled.warn(
       'accept-paused',
       clock.now(),
-      { listener, errno, connections: this.counters.connectionsCurrent },
+      { listener: this.#context.listeners.at(listener).name, errno, connections: this.counters.connectionsCurrent },
       'out of file descriptors: no new connections for a moment',
     )
     const resume = deadline(() => {
@@ -208,9 +208,9 @@ export class Broker implements ReactorReceiver {
   handleRefused(listener: number, count: number): void {
     this.counters.connectionsRefused += count
     this.#throttled.warn(
-      'refused-full',
+      `refused-full:${listener}`,
       this.#parts.clock.now(),
-      { listener, count },
+      { listener: this.#context.listeners.at(listener).name, count },
       'connections refused: max_connections reached',
     )
   }

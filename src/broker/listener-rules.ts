@@ -1,5 +1,5 @@
-// What a listener decides for those who come through it, by the reactor's number of the listener. The broker asks by
-// connection; where a listener says nothing of its own, what holds for the whole broker holds.
+// What the broker knows of a listener, by the reactor's number of it: its name for the log, and what it decides for those
+// who come through it. Where a listener says nothing of its own, what holds for the whole broker holds.
 import type { Connection, PeerIdentity } from '../net/connection.ts'
 import type { OverloadSettings, SlowReaderPolicy } from './overload/settings.ts'
 
@@ -7,6 +7,8 @@ import type { OverloadSettings, SlowReaderPolicy } from './overload/settings.ts'
 export type UsernameSource = 'connect' | 'identity' | 'subject'
 
 export interface ListenerRules {
+  /** For the log: `127.0.0.1:1883`, `/run/mqtt.sock`. */
+  readonly name: string
   readonly username: UsernameSource
   /** What happens when the queue or output of one who came through it is full. */
   readonly slowReaderPolicy: SlowReaderPolicy
@@ -17,7 +19,7 @@ export class ListenerTable {
   readonly #usual: ListenerRules
 
   constructor({ slowReaderPolicy }: OverloadSettings) {
-    this.#usual = { username: 'connect', slowReaderPolicy }
+    this.#usual = { name: '', username: 'connect', slowReaderPolicy }
   }
 
   /** To be called in the turn that opens the listener, before anybody comes through it. */
@@ -25,8 +27,12 @@ export class ListenerTable {
     this.#rules[listener] = { ...this.#usual, ...rules }
   }
 
-  of({ listener }: Connection): ListenerRules {
+  at(listener: number): ListenerRules {
     return this.#rules[listener] ?? this.#usual
+  }
+
+  of({ listener }: Connection): ListenerRules {
+    return this.at(listener)
   }
 }
 

@@ -84,13 +84,27 @@ const tls = {
   keyfile: list({
     default: [],
     ...files,
-    doc: 'The private key of each certificate, in PEM, not encrypted.',
-    mosquitto: true,
+    doc: 'The private key of each certificate, in PEM. For an encrypted one see key_passphrase_file.',
+    mosquitto: 'Mosquitto asks the terminal for the passphrase of an encrypted key; Martlet never asks.',
+  }),
+  key_passphrase_file: path({
+    default: '',
+    doc: 'A file whose first line is the passphrase of this listener’s encrypted keys. Read again at SIGHUP.',
+  }),
+  key_passphrase_variable: text({
+    default: '',
+    maxLength: 255,
+    doc: 'The same from an environment variable: its name, not the passphrase.',
   }),
   cafile: path({
     default: '',
     doc: 'Certificates in PEM of those who may sign client certificates. With it and without require_certificate a client may show one or none.',
     mosquitto: true,
+  }),
+  capath: path({
+    default: '',
+    doc: 'The same from a folder, beside cafile or instead of it: files with the names that `openssl rehash` gives them. All of them are read at the start and at SIGHUP.',
+    mosquitto: 'There a certificate is looked up when it is needed.',
   }),
   crlfile: path({
     default: '',

@@ -153,14 +153,15 @@ export class Reactor {
 
   /**
    * Listens on a numeric address; returns listener id and port. Throws with `code` EADDRINUSE and the like, and as Node's
-   * own errors have them `address` and `port`: of many listeners, the one that failed.
+   * own errors have them `address` and `port`, or `path`: of many listeners, the one that failed.
    */
   listen(options: ListenOptions): { listener: number; port: number } {
     try {
       const listener = this.#native.listen(options)
       return { listener, port: this.#native.port(listener) }
     } catch (error) {
-      throw Object.assign(error as Error, { address: options.host, port: options.port })
+      const { socketPath: path, host: address, port } = options
+      throw Object.assign(error as Error, path === undefined ? { address, port } : { path })
     }
   }
 
