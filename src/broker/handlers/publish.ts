@@ -325,9 +325,7 @@ function wholeHead(client: Client, first: number, head: Uint8Array, length: numb
   const properties = 2 + ((head[0]! << 8) | head[1]!) + ((first & 0x06) === 0 ? 0 : 2)
   const size = readVariableByteInteger(head, properties, head.length)
   if (properties + 4 + size <= head.length) return head
-  const whole = new Uint8Array(length)
-  client.context.kept.read(kept, 0, whole)
-  return whole
+  return readKept(client, kept, 0, Math.min(length, properties + 4 + size))
 }
 
 function accept(client: Client, publication: Publication, packetId: number): void {
