@@ -20,7 +20,7 @@ import { ThrottledLog } from '../telemetry/throttled-log.ts'
 import { type Clock, systemClock } from '../timers/clock.ts'
 import { boundAddress, isMissingFamily, type ListenOptions, nativeListeners } from './listener-options.ts'
 import { listenerRules } from './listener-rules.ts'
-import { storeOf } from './open-store.ts'
+import { hasForeignStore, storableTopicLevels, storeFailure, storeOf, warnOfForeignStore } from './open-store.ts'
 import { overloadSettings } from './overload-settings.ts'
 import { SystemTopics } from './system-topics.ts'
 import { tlsOptions, tlsProblem } from './tls-files.ts'
@@ -44,6 +44,7 @@ export class Martlet {
   readonly #reactor: Reactor
   readonly #systemTopics: SystemTopics
   readonly #store: DurableStore
+  readonly #configuration: Configuration
   readonly #addresses: ListeningAddress[] = []
   readonly #listeners: number[] = []
   readonly #doors: { door: number; options: ListenOptions }[] = []
@@ -57,6 +58,7 @@ export class Martlet {
   constructor(parts: MartletParts) {
     const { configuration, log, hooks = {}, store = storeOf(configuration, log), clock = systemClock } = parts
     this.#store = store
+    this.#configuration = configuration
     this.#log = log
     this.#ready = store.volatile
     this.#broker = new Broker({ settings: brokerSettings(configuration), hooks, store, clock, log })
@@ -88,7 +90,12 @@ export class Martlet {
   }
 
   async #open(): Promise<void> {
-    await this.#store.open()
+    try {
+      await this.#store.open()
+    } catch (error) {
+      throw storeFailure(error, this.#configuration)
+    }
+    warnOfForeignStore(this.#configuration, this.#log)
     if (this.#store.volatile) return
     const started = performance.now()
     const { records, ...recovered } = await this.#broker.recover()
@@ -249,10 +256,11 @@ export function brokerSettings(configuration: Configuration): BrokerSettings {
     retryInterval: ms(configuration.retryInterval),
     outputLimit: configuration.outputLimit,
     outputHighWater: configuration.outputHighWater,
-    maxTopicLevels: configuration.maxTopicLevels,
+    maxTopicLevels: storableTopicLevels(configuration),
     maxSubscriptionsPerClient: configuration.maxSubscriptionsPerClient,
     maxSessions: configuration.maxSessions,
     sessionExpiry: configuration.persistentClientExpiration,
+    mqtt5SessionExpiry: hasForeignStore(configuration) ? 0 : configuration.persistentClientExpiration,
     maxUnstoredBytes: configuration.maxUnstoredBytes,
     willGracePeriod: ms(configuration.willGracePeriod),
     maxRetainedMessages: configuration.maxRetainedMessages,
