@@ -33,6 +33,11 @@ export interface DurableStore {
   readonly newestMessage?: number
   /** Why commits are refused at the moment: publishers get 0x97 for `disk-full`. Undefined while they are not. */
   readonly refusal?: StoreError | undefined
+  /**
+   * Why nothing new should be given to it, though it takes it: space is nearly used up, and the rest is for what makes it
+   * smaller. Undefined while there is enough.
+   */
+  readonly shortage?: StoreError | undefined
   /** False while so much waits to be written that publishers should be parked until `room` resolves. */
   readonly hasRoom?: boolean
   room?(): Promise<void>

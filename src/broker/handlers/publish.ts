@@ -117,7 +117,7 @@ function settle(
 async function acceptWhenRoom(client: Client, publication: Publication, packetId: number): Promise<void> {
   const { journal } = client.context
   while (client.session !== undefined && journal.isBlocked && mustBeStored(client, publication)) {
-    if (journal.isFailing && (client.version === 5 || publication.qos === 0)) {
+    if (journal.takesNothingNew && (client.version === 5 || publication.qos === 0)) {
       journal.begin()
       refuseUnstored(client, publication, packetId)
       return

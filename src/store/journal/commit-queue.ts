@@ -12,6 +12,8 @@ import type { StoreEvent, StoreMetrics } from './store-events.ts'
 
 const FIRST_RETRY = 100
 const LAST_RETRY = 5000
+/** Bytes in a segment that is closed before it is full. */
+const WORTH_CLOSING = 4096
 
 export interface CommitQueueOptions {
   /** Resolve as soon as the batch is taken. */
@@ -77,6 +79,25 @@ export class CommitQueue {
     // Nobody waits for it, so its failure is told by events; what it held is encoded, the batch is the caller's.
     promise.catch(() => {})
     return Promise.resolve()
+  }
+
+  /** Closes the open segment, so that compaction may have it, if there is anything in it worth the file that follows. */
+  async beginSegment(): Promise<void> {
+    while (this.#writing !== undefined) await this.#writing
+    if (this.refusal !== undefined || this.#writer.fileId === undefined || this.#writer.end < WORTH_CLOSING) return
+    this.#start(async () => {
+      const group = this.#encodeAnew([])
+      try {
+        await this.#writer.write(group)
+        this.#written(group)
+      } catch (error) {
+        await this.#rescue(group, error)
+      }
+      this.#bytesInFlight = 0
+      this.#spare.clear()
+      await this.#writeWaiting()
+    })
+    await this.#writing
   }
 
   /** Resolves when nothing waits any more; tries once more to write what was refused. */

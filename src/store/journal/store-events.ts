@@ -12,6 +12,9 @@ export interface StoreEvent {
     | 'refusing'
     /** Commits are taken again. */
     | 'accepting'
+    /** Little space is left: what there is, is for acknowledgements and compaction. */
+    | 'short-of-space'
+    | 'enough-space'
     /** Refused commits that could not be kept in memory are missing in the journal. */
     | 'records-lost'
     | 'compacted'
@@ -36,6 +39,8 @@ export interface StoreMetrics {
   /** Writes and syncs that failed. */
   writeFailures: number
   commitsRefused: number
+  /** Times the device was nearly full. */
+  shortages: number
   /** Records of refused commits that memory could not hold until the device worked again. */
   recordsLost: number
   /** Bytes taken but not yet written. */
@@ -64,6 +69,7 @@ export function newMetrics(): StoreMetrics {
     syncs: 0,
     writeFailures: 0,
     commitsRefused: 0,
+    shortages: 0,
     recordsLost: 0,
     waitingBytes: 0,
     segments: 0,
