@@ -10,6 +10,7 @@ import type { Configuration, ListenerConfiguration } from '../config/configurati
 import type { QoS } from '../mqtt/qos.ts'
 import { Reactor } from '../net/reactor.ts'
 import type { DurableStore } from '../store/durable-store.ts'
+import type { StoreMetrics } from '../store/journal/store-events.ts'
 import type { Counters } from '../telemetry/counters.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { ThrottledLog } from '../telemetry/throttled-log.ts'
@@ -66,7 +67,7 @@ export class Martlet {
       this.#throttled.warn(`stream:${reason}`, clock.now(), { address, reason }, 'a connection could not be set up')
     this.#broker.attach(this.#reactor)
     this.#systemTopics = new SystemTopics(
-      this.#broker,
+      { broker: this.#broker, store },
       this.#reactor.memory.totals,
       version,
       configuration.sysInterval * 1000,
@@ -76,6 +77,11 @@ export class Martlet {
   /** What it counts; live. */
   get counters(): Counters {
     return this.#broker.counters
+  }
+
+  /** What its durable store counts and how large it is; live. Undefined without persistence. */
+  get storeMetrics(): Readonly<StoreMetrics> | undefined {
+    return this.#store.metrics
   }
 
   get addresses(): readonly ListeningAddress[] {

@@ -2,10 +2,13 @@
 // what the reactor has counted first.
 import type { Broker } from '../broker/broker.ts'
 import { Total } from '../net/wire.ts'
+import type { DurableStore } from '../store/durable-store.ts'
 import { SysTopics } from '../telemetry/sys-topics.ts'
+import { storeTopics } from './store-topics.ts'
 
 export class SystemTopics {
   readonly #broker: Broker
+  readonly #store: DurableStore
   readonly #totals: Float64Array
   readonly #version: string
   readonly #startedAt = performance.now()
@@ -13,8 +16,9 @@ export class SystemTopics {
   #timer: NodeJS.Timeout | undefined
 
   /** `interval` in ms; 0 publishes nothing. `totals` is the reactor's column. */
-  constructor(broker: Broker, totals: Float64Array, version: string, interval: number) {
-    this.#broker = broker
+  constructor(parts: { broker: Broker; store: DurableStore }, totals: Float64Array, version: string, interval: number) {
+    this.#broker = parts.broker
+    this.#store = parts.store
     this.#totals = totals
     this.#version = version
     if (interval <= 0) return
@@ -38,7 +42,9 @@ export class SystemTopics {
       publishBytesSent: totals[Total.PublishBytesOut]!,
     })
     const heap = process.memoryUsage().heapUsed + totals[Total.KeptBytes]!
-    const facts = { version: `martlet ${this.#version}`, uptime: (performance.now() - this.#startedAt) / 1000, heap }
+    const uptime = (performance.now() - this.#startedAt) / 1000
+    const own = storeTopics(this.#store, broker.counters)
+    const facts = { version: `martlet ${this.#version}`, uptime, heap, own }
     for (const [topic, payload] of this.#topics.changed(broker.counters, facts)) {
       broker.publish({ topic, payload, qos: 0, retain: true })
     }

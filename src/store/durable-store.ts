@@ -3,6 +3,7 @@
 // order it changed; replaying all records in that order gives the state back. `commit` has happened when its promise
 // resolves, and only then may the acknowledgement that depends on it be sent (store, then acknowledge).
 
+import type { StoreMetrics } from './journal/store-events.ts'
 import type { JournalRecord, MessageStored } from './journal-record.ts'
 import type { StoreError } from './store-error.ts'
 
@@ -43,6 +44,8 @@ export interface DurableStore {
   room?(): Promise<void>
   /** The messages of these numbers, from disk; undefined for one that is gone. For queues too long for memory. */
   readMessages?(numbers: readonly number[]): Promise<(MessageStored | undefined)[]>
+  /** Counters and sizes, as they are now. */
+  readonly metrics?: Readonly<StoreMetrics>
   /** Resolves when every commit begun has ended and everything is given back; idempotent. */
   close(): Promise<void>
 }

@@ -107,9 +107,14 @@ export class JournalStore implements DurableStore {
    * The messages stored under these numbers, read from disk: for queues too long to be held in memory. Neighbours in the
    * list that were stored one after the other cost one read. Undefined for a message that was compacted away.
    */
-  readMessages(numbers: readonly number[]): Promise<(MessageStored | undefined)[]> {
-    if (this.#index === undefined) return Promise.reject(new Error('the store was not recovered'))
-    return this.#index.read(numbers)
+  async readMessages(numbers: readonly number[]): Promise<(MessageStored | undefined)[]> {
+    if (this.#index === undefined) throw new Error('the store was not recovered')
+    try {
+      return await this.#index.read(numbers)
+    } catch (error) {
+      this.#metrics.readErrors++
+      throw error
+    }
   }
 
   /** Resolves when no compaction is under way. */
@@ -139,8 +144,10 @@ export class JournalStore implements DurableStore {
   async *recover(): AsyncGenerator<JournalRecord, void> {
     if (this.#state !== 'open') throw new StoreError('closed', 'the store is not open')
     if (this.#recovery === undefined) return // nothing was there, or it was told already
+    const started = performance.now()
     yield* this.#recovery.records()
     await this.#startWriting()
+    this.#metrics.recoverySeconds = (performance.now() - started) / 1000
   }
 
   commit(batch: readonly JournalRecord[]): Promise<void> {

@@ -22,7 +22,7 @@ import { writeHeader } from '../../src/store/journal/file-format.ts'
 import { compactStore } from '../../src/store/journal-tools.ts'
 import { silentLogger } from '../../src/telemetry/log.ts'
 import { runToExit, type Settings, startBroker } from '../support/broker-process.ts'
-import { closeBrokers, listen } from '../support/embedded.ts'
+import { closeBrokers, type EmbeddedBroker, listen } from '../support/embedded.ts'
 import { Faults } from '../support/faults.ts'
 import * as packets from '../support/packets.ts'
 import { closeClients, RawClient } from '../support/raw-client.ts'
@@ -86,7 +86,7 @@ function flip(path: string, at: number): void {
 }
 
 /** A broker in this process on this directory, and the lines of its log that tell of damage. */
-async function embedded(directory: string): Promise<{ told: string[]; broker: { host: string; port: number } }> {
+async function embedded(directory: string): Promise<{ told: string[]; broker: EmbeddedBroker }> {
   const told: string[] = []
   const say = (level: string) => (facts: object, text?: string) => {
     if ('store' in facts && /damaged|torn-tail/.test(String(facts.store))) told.push(`${level} ${text}`)
@@ -195,6 +195,7 @@ for (const { what, inflict, says, survivors, nothingAside } of DAMAGES) {
     const directory = await copy()
     inflict(directory)
     const { told, broker } = await embedded(directory)
+    assert.is(broker.broker.storeMetrics!.faults, 1)
     const kept = await keptBy(broker)
     assert.is(told.length, 1, told.join('\n'))
     assert.match(told[0]!, says)

@@ -123,7 +123,9 @@ async function acceptWhenRoom(client: Client, publication: Publication, packetId
       return
     }
     // MQTT 3.x has no way to refuse one message: the client waits, unanswered, until the store works.
+    client.context.counters.publishesWaiting++
     await journal.room()
+    client.context.counters.publishesWaiting--
   }
   if (client.session === undefined) return
   journal.begin()

@@ -160,6 +160,7 @@ export class CommitQueue {
     metrics.commits += group.commits.length
     metrics.records += group.records
     metrics.bytesWritten += group.bytes
+    metrics.largestGroup = Math.max(metrics.largestGroup, group.bytes)
     this.#options.wrote(group)
     for (const commit of group.commits) commit.resolve()
   }

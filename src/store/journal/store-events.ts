@@ -34,8 +34,13 @@ export interface StoreMetrics {
   commits: number
   records: number
   bytesWritten: number
+  /** Writes: each takes all commits that waited. `records / groups` is how many share a sync. */
   groups: number
+  /** The largest of them, bytes. */
+  largestGroup: number
   syncs: number
+  /** Times messages could not be read back from disk. */
+  readErrors: number
   /** Writes and syncs that failed. */
   writeFailures: number
   commitsRefused: number
@@ -54,6 +59,8 @@ export interface StoreMetrics {
   compactions: number
   compactionFailures: number
   recordsRecovered: number
+  /** From the first byte read to the first commit taken. */
+  recoverySeconds: number
   /** Faults met while recovering. */
   faults: number
   /** Bytes of `.damaged` files made. */
@@ -66,7 +73,9 @@ export function newMetrics(): StoreMetrics {
     records: 0,
     bytesWritten: 0,
     groups: 0,
+    largestGroup: 0,
     syncs: 0,
+    readErrors: 0,
     writeFailures: 0,
     commitsRefused: 0,
     shortages: 0,
@@ -79,6 +88,7 @@ export function newMetrics(): StoreMetrics {
     compactions: 0,
     compactionFailures: 0,
     recordsRecovered: 0,
+    recoverySeconds: 0,
     faults: 0,
     bytesSetAside: 0,
   }
