@@ -100,6 +100,11 @@ const sessions = {
     range: [64 * KiB, 1 * GiB],
     doc: 'Size at which a file of the store is closed and the next one begun. What is dead is removed from closed files only, when two of them have come together: small disks want small ones.',
   }),
+  store_min_free: bytes({
+    default: 64 * MiB,
+    range: [0, 1024 * GiB],
+    doc: 'While less than this (or than an eighth of the disk, if that is less) is free where the store is, publishers whose messages would have to be stored are refused, and so are new persistent sessions. The rest is for acknowledgements and compaction, with which a full store gets room again. 0 lets the disk fill up.',
+  }),
   will_grace_period: seconds({
     default: 30,
     range: [0, 86400],

@@ -14,6 +14,7 @@ import type { QoS } from '../mqtt/qos.ts'
 import { addressText, type ListeningAddress } from '../net/listening-address.ts'
 import { Reactor } from '../net/reactor.ts'
 import type { DurableStore } from '../store/durable-store.ts'
+import type { StoreMetrics } from '../store/journal/store-events.ts'
 import type { Counters } from '../telemetry/counters.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { ThrottledLog } from '../telemetry/throttled-log.ts'
@@ -67,13 +68,19 @@ export class Martlet {
     this.#reactor.onStreamFailed = ({ remoteAddress: address }, reason) =>
       this.#throttled.warn(`stream:${reason}`, clock.now(), { address, reason }, 'a connection could not be set up')
     this.#broker.attach(this.#reactor)
-    this.#systemTopics = new SystemTopics(this.#broker, this.#reactor, version, configuration.sysInterval * 1000)
+    const told = { broker: this.#broker, reactor: this.#reactor, store }
+    this.#systemTopics = new SystemTopics(told, version, configuration.sysInterval * 1000)
   }
 
   /** What it counts, brought up to now by asking; one object, always the same. */
   get counters(): Counters {
     this.#broker.updateGauges()
     return this.#broker.counters
+  }
+
+  /** What its durable store counts and how large it is; live. Undefined without persistence. */
+  get storeMetrics(): Readonly<StoreMetrics> | undefined {
+    return this.#store.metrics
   }
 
   get addresses(): readonly ListeningAddress[] {

@@ -32,6 +32,7 @@ export function storeOf(configuration: Configuration, log: Logger): DurableStore
     durability: durability as 'fsync' | 'os' | 'none',
     maxWaitingBytes: maxUnstoredBytes * STORE_ROOM,
     segmentBytes: configuration.storeSegmentSize,
+    minFreeBytes: configuration.storeMinFree,
     onEvent: ({ kind, level, text, error }) =>
       log[level]({ store: kind, directory, ...(error === undefined ? {} : { err: error }) }, text),
     onProgress: ({ bytes, totalBytes, records }) =>

@@ -35,6 +35,7 @@ export interface Settings {
   durability?: 'fsync' | 'os' | 'none'
   max_unstored_bytes?: number
   store_segment_size?: number
+  store_min_free?: number
   will_grace_period?: number
 }
 

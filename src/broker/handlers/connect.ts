@@ -206,6 +206,11 @@ function openSession(client: Client, packet: ConnectPacket, proof: Uint8Array | 
     refuse(client, ReasonCode.QuotaExceeded, 'the store fails')
     return
   }
+  if (expiryInterval > 0 && journal.isShort && sessions.get(packet.clientId) === undefined) {
+    // Who has a session may come: what waits for it can go then, and space with it.
+    refuse(client, ReasonCode.QuotaExceeded, 'space for the store is short')
+    return
+  }
   // Asked before, but authentication takes its time.
   if (!sessions.hasRoomFor(packet.clientId)) {
     refuse(client, ReasonCode.QuotaExceeded, 'max_sessions reached')

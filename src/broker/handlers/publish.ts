@@ -122,13 +122,15 @@ function settle(
 async function acceptWhenRoom(client: Client, publication: Publication, packetId: number): Promise<void> {
   const { journal } = client.context
   while (client.session !== undefined && journal.isBlocked && mustBeStored(client, publication)) {
-    if (journal.isFailing && (client.version === 5 || publication.qos === 0)) {
+    if (journal.takesNothingNew && (client.version === 5 || publication.qos === 0)) {
       journal.begin()
       refuseUnstored(client, publication, packetId)
       return
     }
     // MQTT 3.x has no way to refuse one message: the client waits, unanswered, until the store works.
+    client.context.counters.publishesWaiting++
     await journal.room()
+    client.context.counters.publishesWaiting--
   }
   if (client.session === undefined) return
   journal.begin()
