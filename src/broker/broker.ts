@@ -8,6 +8,7 @@ import { topicNameProblem, topicProblemInBytes } from '../mqtt/topic.ts'
 import type { Connection, ConnectionReceiver } from '../net/connection.ts'
 import type { ReactorReceiver } from '../net/reactor.ts'
 import type { RecipientGroup } from '../net/recipient-group.ts'
+import { Total } from '../net/wire.ts'
 import type { DurableStore } from '../store/durable-store.ts'
 import { Counters } from '../telemetry/counters.ts'
 import type { Logger } from '../telemetry/log.ts'
@@ -25,6 +26,7 @@ import type { Hooks, Verdict } from './hooks.ts'
 import { Journal } from './journal.ts'
 import { type ListenerRules, ListenerTable } from './listener-rules.ts'
 import { Message } from './message.ts'
+import { MemoryReturn } from './overload/memory-return.ts'
 import { Overload } from './overload/overload.ts'
 import { Publication } from './publication.ts'
 import { type Recovered, recover } from './recovery.ts'
@@ -32,6 +34,7 @@ import { RetainedStore } from './retained-store.ts'
 import { Router } from './router.ts'
 import { SessionRegistry } from './session-registry.ts'
 import type { BrokerSettings } from './settings.ts'
+import { Shortcuts } from './shortcuts.ts'
 import type { Subscription } from './subscription.ts'
 import { Topic } from './topic.ts'
 import { type Will, Wills } from './wills.ts'
@@ -40,10 +43,16 @@ import { type Will, Wills } from './wills.ts'
 export interface BrokerReactor extends Wire {
   newGroup(connectionOf: (member: Subscription) => Connection): RecipientGroup<Subscription>
   resumeListener(listener: number): void
+  /** From now on every packet is told, until new decisions are made. */
+  revokeShortcuts(): void
   /** Bytes waiting to be written to all connections together. */
   readonly queuedBytes: number
   /** Bytes of all kept frames. */
   readonly keptBytes: number
+  /** Bytes read and written since the start. */
+  readonly bytesMoved: number
+  /** Gives free memory back to the system. */
+  trim(): void
   receivers(): ConnectionReceiver[]
 }
 
@@ -85,6 +94,8 @@ export class Broker implements ReactorReceiver {
   #closing = false
   /** Postponed wills the log has told of. */
   #willsTold = 0
+  /** Payload bytes of PUBLISH packets that took a shortcut, as far as counted. */
+  #shortcutBytes = 0
 
   constructor(parts: BrokerParts) {
     this.#parts = parts
@@ -104,6 +115,7 @@ export class Broker implements ReactorReceiver {
     this.#reactor = reactor
     const { settings, hooks, store, clock, log } = this.#parts
     const { counters, events } = this
+    events.onPublishedListener = () => reactor.revokeShortcuts()
     const throttled = this.#throttled
     const timers = this.#timers
     const journal = new Journal({
@@ -138,6 +150,7 @@ export class Broker implements ReactorReceiver {
       journal,
       listeners: new ListenerTable(settings.overload),
       router: new Router(reactor, settings.maxTopicLevels, () => context),
+      shortcuts: new Shortcuts(outbox, memory.decisions, settings.shortcutAfter),
       overload,
       retained: new RetainedStore({ settings, counters, throttled, journal, clock, memory: overload.memory }),
       sessions: undefined as unknown as SessionRegistry,
@@ -157,6 +170,8 @@ export class Broker implements ReactorReceiver {
     const sweep = new ExpirySweep(this.#context)
     this.#every(SWEEP_INTERVAL, (now) => sweep.run(now))
     this.#every(SWEEP_INTERVAL, (now) => this.#relieve(now))
+    const memoryReturn = new MemoryReturn({ log, counters, trim: () => reactor.trim() })
+    this.#every(SWEEP_INTERVAL, (now) => memoryReturn.look(now, reactor.bytesMoved))
   }
 
   /** What holds for those who come through a listener; to be called in the turn that opens it. */
@@ -220,18 +235,27 @@ export class Broker implements ReactorReceiver {
   // ── for the embedding program ────────────────────────────────────────────────────────────────────────────────────
 
   /** Brings the counters up to what others count: the reactor, the router. Called before they are read. */
-  updateGauges(wire: {
-    bytesReceived: number
-    bytesSent: number
-    publishSent: number
-    publishBytesSent: number
-  }): void {
+  updateGauges(): void {
     const { counters } = this
-    const { router } = this.#context
+    const { journal, router } = this.#context
+    const { totals } = this.#reactor.memory
     // Acknowledgements and answers are counted where they are written, PUBLISH packets by the reactor.
-    counters.messagesSent += wire.publishSent - counters.publishSent
-    Object.assign(counters, wire)
-    counters.storeCommits = this.#context.journal.commits
+    const sent = totals[Total.PublishesOut]!
+    counters.messagesSent += sent - counters.publishSent
+    counters.publishSent = sent
+    counters.publishBytesSent = totals[Total.PublishBytesOut]!
+    counters.bytesReceived = totals[Total.BytesIn]!
+    counters.bytesSent = totals[Total.BytesOut]!
+    // Of what took a shortcut only the reactor knows.
+    const shortcuts = totals[Total.Shortcuts]!
+    const more = shortcuts - counters.shortcuts
+    counters.shortcuts = shortcuts
+    counters.messagesReceived += more
+    counters.publishReceived += more
+    const shortcutBytes = totals[Total.ShortcutBytes]!
+    counters.publishBytesReceived += shortcutBytes - this.#shortcutBytes
+    this.#shortcutBytes = shortcutBytes
+    counters.storeCommits = journal.commits
     counters.subscriptions = router.subscriptionCount
     counters.sharedSubscriptions = router.sharedSubscriptionCount
   }

@@ -15,8 +15,8 @@ import type { Deadline } from './deadlines.ts'
 import type { EnhancedAuthentication } from './enhanced-authentication.ts'
 import { dispatch } from './handlers/dispatch.ts'
 import type { ClientIdentity } from './hooks.ts'
-import type { JournalWaiter } from './journal.ts'
 import type { StoredMessage } from './journal-batch.ts'
+import type { JournalWaiter } from './journal-commits.ts'
 import { addressKey } from './overload/address-key.ts'
 import type { Meter } from './overload/rate-limits.ts'
 import type { SlowReaderPolicy } from './overload/settings.ts'
@@ -110,6 +110,11 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
 
   get remoteAddress(): string {
     return this.connection.remoteAddress
+  }
+
+  /** Its rate is limited: each of its packets must be seen. */
+  get isMeasured(): boolean {
+    return this.#meter !== undefined
   }
 
   get identity(): ClientIdentity {

@@ -19,6 +19,7 @@ import type { RetainedStore } from './retained-store.ts'
 import type { Router } from './router.ts'
 import type { SessionRegistry } from './session-registry.ts'
 import type { BrokerSettings } from './settings.ts'
+import type { Shortcuts } from './shortcuts.ts'
 import type { Wills } from './wills.ts'
 
 /** The part of the reactor the broker stands on: shared memory and what keeps frames. */
@@ -27,7 +28,13 @@ export interface Wire {
   readonly outbox: Outbox
   readonly kept: KeptFrames
   /** Columns by slot, see native/index.d.ts. */
-  readonly memory: { readonly lastRead: Float64Array; readonly lastWrite: Float64Array; readonly queued: Uint32Array }
+  readonly memory: {
+    readonly lastRead: Float64Array
+    readonly lastWrite: Float64Array
+    readonly queued: Uint32Array
+    readonly decisions: Int32Array
+    readonly totals: Float64Array
+  }
 }
 
 export interface BrokerContext {
@@ -47,6 +54,7 @@ export interface BrokerContext {
   readonly listeners: ListenerTable
   readonly overload: Overload
   readonly router: Router
+  readonly shortcuts: Shortcuts
   readonly retained: RetainedStore
   readonly sessions: SessionRegistry
   readonly wills: Wills

@@ -54,5 +54,7 @@ export interface BrokerSettings {
   autoIdPrefix: string
   /** Log a line for each connect and disconnect. */
   connectionMessages: boolean
+  /** Messages of one client in a row, before what follows takes a shortcut; 0 = it never does. See shortcuts.ts. */
+  shortcutAfter: number
   overload: OverloadSettings
 }

@@ -91,6 +91,11 @@ const sessions = {
     range: [64 * KiB, 1 * GiB],
     doc: 'Bytes that may wait for the store. From there on publishers whose messages would have to be stored are read no further until the store has caught up.',
   }),
+  store_segment_size: bytes({
+    default: 32 * MiB,
+    range: [64 * KiB, 1 * GiB],
+    doc: 'Size at which a file of the store is closed and the next one begun. What is dead is removed from closed files only, when two of them have come together: small disks want small ones.',
+  }),
   will_grace_period: seconds({
     default: 30,
     range: [0, 86400],

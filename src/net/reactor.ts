@@ -87,6 +87,7 @@ export class Reactor {
       bytesOut: new Float64Array(maxConnections),
       leftOut: new Uint32Array(maxConnections),
       totals: new Float64Array(TOTALS),
+      decisions: new Int32Array(1).fill(1),
     }
     this.#native = loadAddon().open(settings, this.memory, (records) => this.#turn(records))
     this.outbox.attach(this.#native)
@@ -106,6 +107,16 @@ export class Reactor {
   /** Bytes of all kept frames. */
   get keptBytes(): number {
     return this.memory.totals[Total.KeptBytes]!
+  }
+
+  /** Bytes read and written since the start. */
+  get bytesMoved(): number {
+    return this.memory.totals[Total.BytesIn]! + this.memory.totals[Total.BytesOut]!
+  }
+
+  /** Gives memory that is free but still the process's back to the system; takes milliseconds. */
+  trim(): void {
+    this.#native.trim()
   }
 
   /** Who handles the connections there are. */
@@ -143,6 +154,12 @@ export class Reactor {
 
   resumeListener(listener: number): void {
     this.outbox.command2(Command.ListenerResume, listener)
+  }
+
+  /** From now on the reactor tells every packet, until new decisions are made. Takes effect at once. */
+  revokeShortcuts(): void {
+    const { decisions } = this.memory
+    decisions[0] = decisions[0]! + 1 || 1 // It wraps around, and 0 stands for no decision.
   }
 
   newGroup<M extends GroupMember>(connectionOf: (member: M) => Connection): RecipientGroup<M> {

@@ -64,16 +64,12 @@ export class Martlet {
     this.#reactor.onStreamFailed = ({ remoteAddress: address }, reason) =>
       this.#throttled.warn(`stream:${reason}`, clock.now(), { address, reason }, 'a connection could not be set up')
     this.#broker.attach(this.#reactor)
-    this.#systemTopics = new SystemTopics(
-      this.#broker,
-      this.#reactor.memory.totals,
-      version,
-      configuration.sysInterval * 1000,
-    )
+    this.#systemTopics = new SystemTopics(this.#broker, this.#reactor, version, configuration.sysInterval * 1000)
   }
 
-  /** What it counts; live. */
+  /** What it counts, brought up to now by asking; one object, always the same. */
   get counters(): Counters {
+    this.#broker.updateGauges()
     return this.#broker.counters
   }
 
@@ -274,6 +270,7 @@ export function brokerSettings(configuration: Configuration): BrokerSettings {
     allowZeroLengthClientId: configuration.allowZeroLengthClientid,
     autoIdPrefix: configuration.autoIdPrefix,
     connectionMessages: configuration.connectionMessages,
+    shortcutAfter: configuration.shortcutAfter,
     overload: overloadSettings(configuration),
   }
 }

@@ -16,6 +16,7 @@ export function storeOf(configuration: Configuration, log: Logger): DurableStore
     directory,
     durability: durability as 'fsync' | 'os' | 'none',
     maxWaitingBytes: maxUnstoredBytes * STORE_ROOM,
+    segmentBytes: configuration.storeSegmentSize,
     onEvent: ({ kind, level, text, error }) =>
       log[level]({ store: kind, directory, ...(error === undefined ? {} : { err: error }) }, text),
     onProgress: ({ bytes, totalBytes, records }) =>

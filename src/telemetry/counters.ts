@@ -57,6 +57,8 @@ export class Counters {
   // PUBLISH
   publishReceived = 0
   publishSent = 0
+  /** Received PUBLISH packets that native code passed on without asking: shortcut_after. */
+  shortcuts = 0
   /** Payload bytes. */
   publishBytesReceived = 0
   publishBytesSent = 0
@@ -116,6 +118,8 @@ export class Counters {
   subscriptionsRefused = 0
   /** Sessions, subscriptions and retained messages refused while it was. */
   refusedForMemory = 0
+  /** Bytes given back to the system after bursts. */
+  memoryReturned = 0
   /** Wills that waited for the next turn because too many were due at once. */
   willsPostponed = 0
 

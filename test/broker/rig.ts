@@ -17,6 +17,7 @@ import { Router } from '../../src/broker/router.ts'
 import type { Session } from '../../src/broker/session.ts'
 import { SessionRegistry } from '../../src/broker/session-registry.ts'
 import type { BrokerSettings } from '../../src/broker/settings.ts'
+import { Shortcuts } from '../../src/broker/shortcuts.ts'
 import type { Topic } from '../../src/broker/topic.ts'
 import { type Will, Wills } from '../../src/broker/wills.ts'
 import type { QoS } from '../../src/mqtt/qos.ts'
@@ -66,6 +67,7 @@ export const SETTINGS: BrokerSettings = {
   sessionExpiry: 3600,
   maxUnstoredBytes: 16 << 20,
   willGracePeriod: 30_000,
+  shortcutAfter: 8,
   maxRetainedMessages: 1000,
   maxRetainedBytes: 1 << 20,
   retainAvailable: true,
@@ -202,6 +204,7 @@ export class Rig {
       journal,
       listeners: new ListenerTable(settings.overload),
       router: new Router(reactor, settings.maxTopicLevels, () => this.context),
+      shortcuts: new Shortcuts(outbox, reactor.memory.decisions, settings.shortcutAfter),
       overload,
       retained: new RetainedStore({ settings, counters, throttled, journal, clock, memory: overload.memory }),
       sessions: undefined as unknown as SessionRegistry,

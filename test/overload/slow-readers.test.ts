@@ -4,7 +4,8 @@ import * as assert from 'uvu/assert'
 import type { QoS } from '../../src/mqtt/qos.ts'
 import { publish } from '../support/packets.ts'
 import { closeClients, RawClient } from '../support/raw-client.ts'
-import { underAttack, until, type Victim, warnings } from './well-behaved.ts'
+import { until } from '../support/until.ts'
+import { underAttack, type Victim, warnings } from './well-behaved.ts'
 
 test.after.each(closeClients)
 

@@ -7,6 +7,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import type { Faults } from './faults.ts'
 import { repositoryRoot, target, tinySizes } from './target.ts'
 
 /** Settings by their YAML key. Times are seconds, sizes bytes. */
@@ -33,6 +34,7 @@ export interface Settings {
   persistence_location?: string
   durability?: 'fsync' | 'os' | 'none'
   max_unstored_bytes?: number
+  store_segment_size?: number
   will_grace_period?: number
 }
 
@@ -48,6 +50,8 @@ export interface BrokerOptions {
   descriptorLimit?: number
   /** V8's heap limit, MiB. */
   heapLimit?: number
+  /** What its file system does. Martlet only. */
+  faults?: Faults
   /** Leaves MARTLET_SIZES=tiny out of account, for tests about large sizes. */
   usualSizes?: boolean
 }
@@ -71,10 +75,20 @@ export interface BrokerUnderTest {
   /** As `stop`, and the process must have ended with code 0 and told of no fault of its own. */
   stopCleanly(): Promise<void>
   kill9(): Promise<Exit>
+  /** How it ended by itself; an error when it has not within `stopDeadline`. */
+  exit(): Promise<Exit>
 }
 
 // The reactor's smallest sizes: every overflow, split and eviction then happens in every test.
-const tiny = { inbox_size: 4096, inbox_records: 64, outbox_words: 256, outbox_size: 1024, topic_ids: 8, read_size: 64 }
+const tiny = {
+  inbox_size: 4096,
+  inbox_records: 64,
+  outbox_words: 256,
+  outbox_size: 1024,
+  topic_ids: 8,
+  read_size: 64,
+  shortcut_after: 1,
+}
 
 const startDeadline = 20_000
 const stopDeadline = 15_000
@@ -124,7 +138,7 @@ const launch = async (options: BrokerOptions): Promise<Launched> => {
   const words = [...bondage(), ...limits(options), ...command.words]
   const child = spawn(words[0]!, words.slice(1), {
     cwd: folder,
-    env: { ...environment(), ...command.environment },
+    env: { ...environment(), ...command.environment, ...options.faults?.environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   return new Launched(child, folder, options.host ?? '127.0.0.1', command.port)
@@ -262,6 +276,7 @@ class Launched {
       stop: (signal = 'SIGTERM') => this.#stop(signal),
       stopCleanly: () => this.#stopCleanly(),
       kill9: () => this.#stop('SIGKILL'),
+      exit: () => this.ended(stopDeadline),
     }
   }
 
