@@ -5,9 +5,10 @@
 // left in the outbox, flush each dirty connection once. Native code knows sockets and packet boundaries; it knows no
 // clients, sessions, subscriptions, deadlines or policy.
 //
-// A CONNECTION is slot + generation, accepted by a listener or asked for by `connect`. Slots are reused oldest first and only after the turn that told of `closed`; a
-// command with a stale generation does nothing. STREAM LAYERS (PROXY header, TLS, WebSocket) stand between a socket and the
-// splitter where a listener asks for them; packets, commands and limits are the same with and without. Times are milliseconds of CLOCK_MONOTONIC, as float64.
+// A CONNECTION is slot + generation, accepted by a listener or asked for by `connect`. Slots are reused oldest first and
+// only after the turn that told of `closed`; a command with a stale generation does nothing. STREAM LAYERS (PROXY header,
+// TLS, WebSocket) stand between a socket and the splitter where a listener, or `connect`, asks for them; packets, commands and
+// limits are the same with and without. Times are milliseconds of CLOCK_MONOTONIC, as float64.
 //
 // INBOX RECORDS are 8 int32 words in `inbox`; offsets point into `inboxBytes` and hold for this turn only.
 //   word      0                1     2           3           4            5            6          7
@@ -29,8 +30,8 @@
 // is a kept frame (negative handle, chosen by native code, owned by TypeScript from now on: release it). Read it with
 // `readKept`. Promised: packets before `ended`, `ended` before `closed`, exactly one `closed` for each `opened` and
 // each `connect`, nothing after it, no record ever dropped. A connection of ours that came to nothing is told `closed`
-// without `opened`; `stream-failed` before it, if a layer knows why. Topic ids: 0 = none; given at a name's second sighting, to admitted connections only;
-// a `forgotten` id is reused in the next turn at the earliest.
+// without `opened`; `stream-failed` before it, if a layer knows why. Topic ids: 0 = none; given at a name's second sighting,
+// to admitted connections only; a `forgotten` id is reused in the next turn at the earliest.
 //
 // KEPT FRAMES are reference-counted native blocks: a HEAD (topic length + Topic Name) and a TAIL (payload). The handle is
 // chosen by TypeScript (1 …) and freed by `release`; frames still in output queues live on by themselves.

@@ -6,7 +6,6 @@ import type { DurableStore } from './store/durable-store.ts'
 import { type Logger, silentLogger } from './telemetry/log.ts'
 import type { Clock } from './timers/clock.ts'
 
-export type { OutgoingMessage } from './broker/broker.ts'
 export type { BrokerEventMap, PublishedMessage } from './broker/events.ts'
 export type {
   AuthenticateRequest,
@@ -19,6 +18,7 @@ export type {
   SubscribeRequest,
   Verdict,
 } from './broker/hooks.ts'
+export type { OutgoingMessage } from './broker/own-publications.ts'
 export { ConfigError } from './config/config-error.ts'
 export type { ConfigurationOptions } from './config/configuration.ts'
 export type { Properties, UserProperty } from './mqtt/properties.ts'

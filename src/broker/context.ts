@@ -33,7 +33,6 @@ export interface Wire {
     readonly lastWrite: Float64Array
     readonly queued: Uint32Array
     readonly decisions: Int32Array
-    readonly totals: Float64Array
   }
 }
 

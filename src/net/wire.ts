@@ -62,6 +62,9 @@ export const CloseReason = {
   ReachedItself: 5,
 } as const
 
+/** In place of a listener in `opened`: a connection of ours. */
+export const OUTGOING = -1
+
 /** Index into the `totals` column. */
 export const Total = {
   Turns: 0,

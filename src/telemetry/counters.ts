@@ -59,6 +59,8 @@ export class Counters {
   publishSent = 0
   /** Received PUBLISH packets that native code passed on without asking: shortcut_after. */
   shortcuts = 0
+  /** Their payload bytes. */
+  shortcutBytes = 0
   /** Payload bytes. */
   publishBytesReceived = 0
   publishBytesSent = 0

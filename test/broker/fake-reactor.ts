@@ -8,8 +8,9 @@ import type { Subscription } from '../../src/broker/subscription.ts'
 import { Connection, type ConnectionReceiver } from '../../src/net/connection.ts'
 import { KeptFrames } from '../../src/net/kept-frames.ts'
 import { Outbox } from '../../src/net/outbox.ts'
+import type { Traffic } from '../../src/net/reactor.ts'
 import { type GroupMember, RecipientGroup } from '../../src/net/recipient-group.ts'
-import { Command, TOTALS } from '../../src/net/wire.ts'
+import { Command } from '../../src/net/wire.ts'
 
 /** A PUBLISH as one connection gets it. */
 export interface Written {
@@ -51,7 +52,6 @@ export class FakeReactor implements BrokerReactor {
     lastWrite: new Float64Array(SLOTS),
     queued: new Uint32Array(SLOTS),
     decisions: new Int32Array(1).fill(1),
-    totals: new Float64Array(TOTALS),
   }
   /** PUBLISH packets written since `take`. */
   readonly written: Written[] = []
@@ -119,6 +119,17 @@ export class FakeReactor implements BrokerReactor {
     const handle = this.#nextNative--
     this.frames.set(handle, { bytes: body.slice(), tail: body.length })
     return handle
+  }
+
+  traffic(): Traffic {
+    return {
+      bytesReceived: 0,
+      bytesSent: 0,
+      publishSent: 0,
+      publishBytesSent: 0,
+      shortcuts: 0,
+      shortcutBytes: 0,
+    }
   }
 
   revokeShortcuts(): void {

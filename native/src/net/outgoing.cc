@@ -17,12 +17,13 @@ namespace {
 socklen_t unix_address(const std::string& path, sockaddr_storage* out) {
   *out = {};
   auto* address = reinterpret_cast<sockaddr_un*>(out);
-  if (path.size() >= sizeof address->sun_path) return 0;
+  bool is_abstract = path[0] == '@';
+  size_t size = path.size() + (is_abstract ? 0 : 1);  // an abstract name is as long as it is told to be, a path ends with zero
+  if (size > sizeof address->sun_path) return 0;
   address->sun_family = AF_UNIX;
   memcpy(address->sun_path, path.data(), path.size());
-  if (path[0] == '@') address->sun_path[0] = '\0';
-  // An abstract name is as long as it is told to be; a path ends with its zero.
-  return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + (path[0] == '@' ? 0 : 1));
+  if (is_abstract) address->sun_path[0] = '\0';
+  return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + size);
 }
 
 int bind_local(int fd, int family, const ConnectOptions& options, ConnectError* error) {
