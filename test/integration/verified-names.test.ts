@@ -279,6 +279,21 @@ test('mosquitto.conf: use_subject_as_username', async () => {
   assert.match(await lineWith({ name: 'mosquitto.conf', text }), /username="CN=device-7,OU=Sensors,O=Acme/)
 })
 
+withPeer(test, 'mosquitto_pub')(
+  'mosquitto.conf: a psk_file in front of the listeners, a psk_hint behind one',
+  async () => {
+    const text = `psk_file ${pskFile}\nlistener ${await freePort()} ${host}\npsk_hint h\nuse_identity_as_username true\n`
+    const one = await startBroker({ file: { name: 'mosquitto.conf', text } })
+    started.push(one)
+    const secrets = ['--psk-identity', 'sensor-1', '--psk', key]
+    await mosquittoPub({ host, port: one.port }, [...secrets, '-t', 't', '-m', 'x', '-q', '1'])
+    await one.waitForLog(/client connected.*username=sensor-1/)
+    const plain = await ByteClient.dial({ host, port: one.port })
+    plain.send(packets.connect({ clientId: 'plain' }))
+    assert.not.equal([...(await plain.rest()).subarray(0, 1)], [0x20])
+  },
+)
+
 test('--test-config finds a listener that could tell no names', async () => {
   const file = authority.path('no-names.conf')
   writeFileSync(file, 'listener 1883\nuse_identity_as_username true\n')
