@@ -61,10 +61,15 @@
 //   pause         16                             slot gen                            stop reading (and delivering what was read)
 //   resume        17                             slot gen
 //   listenerResume 18                            listener
+//   shortcut      19                             topicId slot gen toSlot toGen from5|to5<<1 decision
 // forward, multicast, forwardList and keep name this turn's inbox: outside a turn, or after it, they abort the batch with an
 // error thrown from `execute()`. A QoS 0 PUBLISH (first & 0x06 == 0) that would lift a connection's queued bytes over its
 // `outputLimit`, although they were offered to the socket first, and any PUBLISH larger than its `maxPacketOut`, is left out
 // whole, counted and reported (`overflowed`). `multicast` is for QoS 0. Outside `finish`, `close` drops what is queued.
+// A SHORTCUT is a decision that stands: while `decisions[0]` is what the command says, a PUBLISH with first byte 0x30 (QoS 0,
+// no RETAIN) of that connection to that topic is written to that other connection at once and not told, only counted. It is
+// told all the same when the connection has other records in the turn (nothing overtakes), when it carries MQTT 5 properties,
+// has 1023 bytes of payload or more, or when the receiver is gone, or it would be left out. A forgotten id has none.
 // What TypeScript writes outside a turn is carried out and flushed before the loop sleeps (uv_prepare).
 
 /** What a `learned` record tells, before the connection's first packet. */
@@ -73,7 +78,7 @@ export type Fact =
   | 2 /* common name of the verified client certificate */
   | 3 /* its subject, RFC 2253 */
   | 4 /* PSK identity */
-  | 5 /* TLS version and cipher */
+  | 5 /* TLS version and cipher; first of the facts about TLS: what was told of it before holds no more */
   | 6 /* server name the client asked for */
   | 7 /* protocol: "WebSocket mqtt" */
 
@@ -104,6 +109,8 @@ export interface ReactorMemory {
   leftOut: Uint32Array // frames left out
   /** Totals, index = Total in src/net/wire.ts. */
   totals: Float64Array
+  /** One element, TypeScript writes: raised, never to 0, with whatever might make a shortcut wrong. */
+  decisions: Int32Array
 }
 
 export interface ReactorOptions {
@@ -136,6 +143,7 @@ export interface ListenOptions {
   reusePort: boolean
   /** Open at one time; more are accepted and closed at once (`refused`). Default: as many as there are slots. */
   maxConnections?: number
+  countWith?: number // another listener id: the connections of both count together
   /** What is spoken there. `any`: told apart by the first byte. Default `mqtt`. */
   protocol?: 'mqtt' | 'websockets' | 'any'
   /** A PROXY header (version 1 or 2) comes first on every connection; without one it is closed. */
@@ -163,6 +171,7 @@ export interface ConnectOptions {
 /** What a TLS listener offers; for a caller: one certificate or key at most, and `protocols`. Texts are PEM. */
 export interface TlsOptions {
   certificates?: readonly string[] // chain, key, chain, key …: chosen by the name a client asks for, else the first
+  passphrase?: string // of the keys that are encrypted
   authorities?: string // who may sign client certificates
   revocations?: string // of theirs: then a revocation list is required
   requestCertificate?: boolean // a client may show one; a bad one ends the handshake
@@ -201,6 +210,8 @@ export interface NativeReactor {
   keepBytes(handle: number, bytes: Uint8Array, headLength: number): void
   /** Copies body bytes of a kept frame from `offset` into `target`; returns how many. Executes the outbox first. */
   readKept(handle: number, offset: number, target: Uint8Array): number
+  /** Gives memory that is free but still the process's back to the system; takes milliseconds. Legal at any time. */
+  trim(): void
   /** Whether the reactor's poll handle keeps Node's loop alive (default true). */
   ref(keepAlive: boolean): void
   /** Closes every listener and connection (no FIN wait) and every handle; idempotent. `closed` records are still told. */

@@ -65,7 +65,8 @@ class Story {
                   bytes_in_,
                   bytes_out_,
                   left_out_,
-                  totals_};
+                  totals_,
+                  decisions_};
     outbox_[0] = 1;
     reactor_ = std::make_unique<Reactor>(options, memory, on_turn, this);
     CHECK(reactor_->open() == 0);
@@ -302,7 +303,7 @@ class Story {
       case 14: put({word(Command::Admit), slot, to.generation, step.b % 9000, step.c % 5000, step.b % 8000}); break;
       case 15: put({word(step.b & 1 ? Command::Finish : Command::Close), slot, to.generation, step.c & 1}); undo_if_finish(step); break;
       case 16: put({word(step.b & 1 ? Command::Pause : Command::Resume), slot, to.generation}); break;
-      case 17: put({word(Command::ListenerResume), step.b % 3 == 0 ? step.b : 0}); break;
+      case 17: if (step.b & 1) put({word(Command::Shortcut), step.c % 10, slot, to.generation, step.b % 8, to.generation, step.a & 3, 1}); else put({word(Command::ListenerResume), step.b % 3 == 0 ? step.b : 0}); break;
       default: put({step.b, step.c, slot, to.generation, step.a, step.b, step.c, step.a}); break;  // wild
     }
     if (step.b % 5 == 0) execute();
@@ -461,6 +462,7 @@ class Story {
   std::vector<uint8_t> inbox_bytes_, outbox_bytes_;
   double last_read_[kSlots], last_write_[kSlots], bytes_in_[kSlots], bytes_out_[kSlots], totals_[wire::kTotals];
   uint32_t queued_[kSlots], left_out_[kSlots];
+  int32_t decisions_[1] = {1};
   std::unique_ptr<Reactor> reactor_;  // last: it borrows all of the above
 };
 

@@ -55,6 +55,7 @@ class ReactorObject : public Napi::ObjectWrap<ReactorObject> {
                            InstanceMethod<&ReactorObject::execute>("execute"),
                            InstanceMethod<&ReactorObject::keep_bytes>("keepBytes"),
                            InstanceMethod<&ReactorObject::read_kept>("readKept"),
+                           InstanceMethod<&ReactorObject::trim>("trim"),
                            InstanceMethod<&ReactorObject::ref>("ref"),
                            InstanceMethod<&ReactorObject::close>("close"),
                        });
@@ -81,6 +82,7 @@ class ReactorObject : public Napi::ObjectWrap<ReactorObject> {
   void execute(const Napi::CallbackInfo& info);
   void keep_bytes(const Napi::CallbackInfo& info);
   Napi::Value read_kept(const Napi::CallbackInfo& info);
+  void trim(const Napi::CallbackInfo& info);
   void ref(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
@@ -252,6 +254,10 @@ Napi::Value ReactorObject::read_kept(const Napi::CallbackInfo& info) {
   if (count >= 0) return Napi::Number::New(env, static_cast<double>(count));
   throw_reactor_error(env, *open);
   return env.Undefined();
+}
+
+void ReactorObject::trim(const Napi::CallbackInfo&) {
+  if (open_ && !closed_) open_->reactor().trim();
 }
 
 void ReactorObject::ref(const Napi::CallbackInfo& info) {

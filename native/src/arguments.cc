@@ -54,6 +54,13 @@ bool read_listen_options(Arguments& arguments, const Napi::Object& from, const R
   }
   out->rules = std::move(rules);
   if (from.Has("maxConnections") && !arguments.number(from, "maxConnections", 1, INT32_MAX, &out->max_connections)) return false;
+  if (from.Has("countWith")) {
+    uint32_t id;
+    if (!arguments.number(from, "countWith", 0, INT32_MAX, &id)) return false;
+    Listener* other = reactor.listener(id);
+    if (!other) return arguments.fail("countWith: no such listener");
+    out->open = other->open;
+  }
   return good && arguments.number(from, "port", 0, 65535, &out->port) &&
          arguments.number(from, "backlog", 0, INT32_MAX, &out->backlog);
 }
@@ -107,6 +114,7 @@ bool read_tls_options(Arguments& arguments, const Napi::Object& from, TlsOptions
     out->psk.emplace_back(std::exchange(identity, {}), std::move(key));
     return true;
   });
+  out->passphrase = arguments.text(from, "passphrase");
   out->authorities = arguments.text(from, "authorities");
   out->revocations = arguments.text(from, "revocations");
   out->request_certificate = from.Get("requestCertificate").ToBoolean();
@@ -134,7 +142,8 @@ bool read_memory(Arguments& arguments, const Napi::Object& from, uint32_t slots,
       arguments.array(from, "bytesIn", napi_float64_array, slots, &out->bytes_in) &&
       arguments.array(from, "bytesOut", napi_float64_array, slots, &out->bytes_out) &&
       arguments.array(from, "leftOut", napi_uint32_array, slots, &out->left_out) &&
-      arguments.array(from, "totals", napi_float64_array, wire::kTotals, &out->totals);
+      arguments.array(from, "totals", napi_float64_array, wire::kTotals, &out->totals) &&
+      arguments.array(from, "decisions", napi_int32_array, 1, &out->decisions);
   if (!good) return false;
   out->inbox_records = static_cast<uint32_t>(inbox / wire::kRecordWords);
   out->inbox_size = static_cast<uint32_t>(inbox_bytes);

@@ -63,7 +63,7 @@ class Walk {
                      last_read_,       last_write_,
                      queued_,          bytes_in_,
                      bytes_out_,       left_out_,
-                     totals_};
+                     totals_,          decisions_};
     reactor_ = std::make_unique<Reactor>(options_, memory_, on_turn, this);
     CHECK(reactor_->open() == 0);
     ListenError error;
@@ -449,6 +449,7 @@ class Walk {
   Bytes inbox_bytes_, outbox_bytes_;
   double last_read_[8], last_write_[8], bytes_in_[8], bytes_out_[8], totals_[wire::kTotals];
   uint32_t queued_[8], left_out_[8];
+  int32_t decisions_[1] = {1};
   std::unique_ptr<Reactor> reactor_;
   std::vector<std::unique_ptr<Peer>> peers_;
   std::map<int32_t, std::string> names_;

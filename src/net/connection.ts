@@ -77,7 +77,10 @@ export class Connection {
   learn(fact: number, text: string): void {
     if (fact === Fact.Address) this.remoteAddress = text
     const name = IDENTITY_OF[fact]
-    if (name !== undefined) this.identity = { ...this.identity, [name]: text }
+    if (name === undefined) return
+    // A handshake of ours, behind a proxy's header that told of another: whom that one has verified is not who is here.
+    const known = fact === Fact.Cipher ? NOBODY : this.identity
+    this.identity = { ...known, [name]: text }
   }
 
   send(bytes: Uint8Array): void {

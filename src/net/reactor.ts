@@ -33,6 +33,16 @@ export interface ReactorReceiver {
   handleBug(error: unknown): void
 }
 
+/** Bytes, packets and payload bytes on the wire, as Counters names them. */
+export interface Traffic {
+  readonly bytesReceived: number
+  readonly bytesSent: number
+  readonly publishSent: number
+  readonly publishBytesSent: number
+  readonly shortcuts: number
+  readonly shortcutBytes: number
+}
+
 export interface ReactorSettings extends ReactorOptions {
   inboxRecords: number
   inboxSize: number
@@ -91,6 +101,7 @@ export class Reactor {
       bytesOut: new Float64Array(maxConnections),
       leftOut: new Uint32Array(maxConnections),
       totals: new Float64Array(TOTALS),
+      decisions: new Int32Array(1).fill(1),
     }
     this.#native = loadAddon().open(settings, this.memory, (records) => this.#turn(records))
     this.outbox.attach(this.#native)
@@ -112,6 +123,29 @@ export class Reactor {
     return this.memory.totals[Total.KeptBytes]!
   }
 
+  /** Bytes read and written since the start. */
+  get bytesMoved(): number {
+    return this.memory.totals[Total.BytesIn]! + this.memory.totals[Total.BytesOut]!
+  }
+
+  /** Gives memory that is free but still the process's back to the system; takes milliseconds. */
+  trim(): void {
+    this.#native.trim()
+  }
+
+  /** What went over the wire since the start. */
+  traffic(): Traffic {
+    const { totals } = this.memory
+    return {
+      bytesReceived: totals[Total.BytesIn]!,
+      bytesSent: totals[Total.BytesOut]!,
+      publishSent: totals[Total.PublishesOut]!,
+      publishBytesSent: totals[Total.PublishBytesOut]!,
+      shortcuts: totals[Total.Shortcuts]!,
+      shortcutBytes: totals[Total.ShortcutBytes]!,
+    }
+  }
+
   /** Who handles the connections there are. */
   receivers(): ConnectionReceiver[] {
     return this.#receivers.filter((receiver) => receiver !== undefined)
@@ -119,14 +153,15 @@ export class Reactor {
 
   /**
    * Listens on a numeric address; returns listener id and port. Throws with `code` EADDRINUSE and the like, and as Node's
-   * own errors have them `address` and `port`: of many listeners, the one that failed.
+   * own errors have them `address` and `port`, or `path`: of many listeners, the one that failed.
    */
   listen(options: ListenOptions): { listener: number; port: number } {
     try {
       const listener = this.#native.listen(options)
       return { listener, port: this.#native.port(listener) }
     } catch (error) {
-      throw Object.assign(error as Error, { address: options.host, port: options.port })
+      const { socketPath: path, host: address, port } = options
+      throw Object.assign(error as Error, path === undefined ? { address, port } : { path })
     }
   }
 
@@ -166,6 +201,12 @@ export class Reactor {
 
   resumeListener(listener: number): void {
     this.outbox.command2(Command.ListenerResume, listener)
+  }
+
+  /** From now on the reactor tells every packet, until new decisions are made. Takes effect at once. */
+  revokeShortcuts(): void {
+    const { decisions } = this.memory
+    decisions[0] = decisions[0]! + 1 || 1 // It wraps around, and 0 stands for no decision.
   }
 
   newGroup<M extends GroupMember>(connectionOf: (member: M) => Connection): RecipientGroup<M> {

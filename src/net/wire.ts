@@ -50,6 +50,7 @@ export const Command = {
   Pause: 16,
   Resume: 17,
   ListenerResume: 18,
+  Shortcut: 19,
 } as const
 
 export const CloseReason = {
@@ -85,7 +86,10 @@ export const Total = {
   TopicIds: 16,
   /** Payload bytes of the PUBLISH packets sent. */
   PublishBytesOut: 17,
+  /** PUBLISH packets that took a shortcut, and their payload bytes: received, told to nobody. */
+  Shortcuts: 18,
+  ShortcutBytes: 19,
   /** Outgoing connections that stood. */
-  Connected: 18,
+  Connected: 20,
 } as const
 export const TOTALS = 32

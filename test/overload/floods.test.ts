@@ -8,7 +8,8 @@ import { connect, publish, subscribe, Type } from '../support/packets.ts'
 import { connect5, publish5 } from '../support/packets5.ts'
 import { closeClients, RawClient } from '../support/raw-client.ts'
 import { longSize, longTests } from '../support/target.ts'
-import { underAttack, until, warnings } from './well-behaved.ts'
+import { until } from '../support/until.ts'
+import { underAttack, warnings } from './well-behaved.ts'
 
 test.after.each(closeClients)
 

@@ -5,7 +5,8 @@ import * as assert from 'uvu/assert'
 import { connect, hex, publish } from '../support/packets.ts'
 import { closeClients, RawClient } from '../support/raw-client.ts'
 import { longSize, longTests } from '../support/target.ts'
-import { underAttack, until, type Victim, warnings } from './well-behaved.ts'
+import { until } from '../support/until.ts'
+import { underAttack, type Victim, warnings } from './well-behaved.ts'
 
 test.after.each(closeClients)
 

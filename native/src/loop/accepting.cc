@@ -76,7 +76,7 @@ bool Reactor::tell_listener(uint32_t id, Listener& listener) {
 
 void Reactor::open_connection(int fd, const sockaddr_storage& peer, uint32_t listener_id) {
   Listener& listener = *listeners_[listener_id];
-  uint32_t slot = listener.open < listener.max_connections ? take_slot(fd, EPOLLIN) : ConnectionTable::kNone;
+  uint32_t slot = *listener.open < listener.max_connections ? take_slot(fd, EPOLLIN) : ConnectionTable::kNone;
   if (slot == ConnectionTable::kNone) {
     sockets::close(fd);
     ++totals_.refused;
@@ -88,7 +88,7 @@ void Reactor::open_connection(int fd, const sockaddr_storage& peer, uint32_t lis
   Connection& connection = connections_[slot];
   begin_connection(slot, connection, listener_id);
   connection.state = State::Open;
-  ++listener.open;
+  ++*listener.open;
   if (listener.rules) attach_stream(fd, peer, listener.rules, connection);
   ++totals_.accepted;
   tell_opened(slot, connection, peer);

@@ -33,6 +33,7 @@ constexpr uint8_t kWords[] = {
     2,  // pause
     2,  // resume
     1,  // listenerResume
+    7,  // shortcut
 };
 
 uint32_t limit_or(int32_t word, uint32_t otherwise) {
@@ -111,6 +112,8 @@ bool Reactor::carry_out(uint32_t word, const int32_t* words, uint32_t left, uint
              fail("groupSize: no such group, or longer than it is");
     case Command::ListenerResume:
       return resume_listener(words[0]);
+    case Command::Shortcut:
+      return put_shortcut(words);
     default:
       break;
   }
@@ -269,6 +272,13 @@ bool Reactor::put_in_group(const int32_t* words) {
   if (slot >= connections_.size()) return fail("groupPut: no such slot");
   return groups_.put(static_cast<uint32_t>(words[0]), static_cast<uint32_t>(words[1]), {slot, words[3]}) ||
          fail("groupPut: no such group number, or a position behind the end");
+}
+
+// words: topic id, from slot gen, to slot gen, versions, decision
+bool Reactor::put_shortcut(const int32_t* words) {
+  Shortcut shortcut{words[6], static_cast<uint32_t>(words[1]), words[2], static_cast<uint32_t>(words[3]), words[4],
+                    (words[5] & 1) != 0, (words[5] & 2) != 0};
+  return shortcuts_.put(static_cast<uint32_t>(words[0]), shortcut) || fail("shortcut: no such topic id");
 }
 
 // words: slot gen maxPacketIn maxPacketOut outputLimit; a limit of 0 is none.

@@ -12,6 +12,7 @@
 #include "loop/wire.h"
 #include "mqtt/kept_frames.h"
 #include "mqtt/publish_frame.h"
+#include "mqtt/shortcuts.h"
 #include "mqtt/splitter.h"
 #include "mqtt/topic_table.h"
 #include "net/buffer_pool.h"
@@ -43,6 +44,7 @@ struct Memory {
   double* bytes_out;
   uint32_t* left_out;
   double* totals;
+  const int32_t* decisions;
 };
 
 /** See ReactorOptions. */
@@ -85,6 +87,8 @@ class Reactor {
   /** Closes everything and tells of it; outside a turn only. Without `tell`, nobody is called any more. */
   void close(bool tell);
   bool in_turn() const { return in_turn_; }
+  /** Gives memory that is free but still ours back to the system. Takes milliseconds after a large burst: for quiet moments. */
+  void trim();
 
   int listen(const ListenOptions& options, ListenError* error);  // id, or -1
   Listener* listener(uint32_t id) const { return id < listeners_.size() ? listeners_[id].get() : nullptr; }
@@ -151,6 +155,7 @@ class Reactor {
   void start_large(Connection& connection, const FixedHeader& header, const uint8_t* body, uint32_t received);
   void tell_packet(uint32_t slot, Connection& connection, uint8_t first, const uint8_t* body, uint32_t size);
   void tell_large(uint32_t slot, Connection& connection);
+  bool take_shortcut(uint32_t slot, const Connection& connection, uint32_t topic, const uint8_t* body, uint32_t size);
   int32_t topic_id(const Connection& connection, const uint8_t* body, uint32_t size, bool in_inbox);
   void refuse_packet(uint32_t slot, Connection& connection, wire::Kind kind, uint8_t first, uint32_t announced,
                      uint32_t limit);
@@ -211,6 +216,7 @@ class Reactor {
   bool keep(const int32_t* words);
   bool shape(const int32_t* words);
   bool put_in_group(const int32_t* words);
+  bool put_shortcut(const int32_t* words);
   void admit(Connection& connection, const int32_t* words);
   void finish(uint32_t slot, Connection& connection);
   void close_now(uint32_t slot, Connection& connection, bool reset);
@@ -236,6 +242,7 @@ class Reactor {
   bool closed_ = false;  // the last record was told: commands reach nobody
   bool inbox_full_ = false;
   double now_ = 0;
+  uint32_t turn_ = 0;  // its number
   uint32_t records_ = 0;
   uint32_t inbox_used_ = 0;
   uint32_t inbox_touched_ = 0;  // highest byte written this turn, for poison
@@ -250,6 +257,7 @@ class Reactor {
   ConnectionTable connections_;
   KeptFrames kept_;
   TopicTable topics_;
+  Shortcuts shortcuts_;
   Groups groups_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::vector<std::shared_ptr<TlsDoor>> doors_;
@@ -267,8 +275,8 @@ class Reactor {
   bool listeners_owe_ = false;
 
   struct Totals {
-    uint64_t turns, recvs, sends, bytes_in, bytes_out, packets_in, publishes_out, publish_bytes_out, frames_left_out, accepted, refused,
-        accept_pauses, connected, connections, partial_bytes, queued_bytes;
+    uint64_t turns, recvs, sends, bytes_in, bytes_out, packets_in, publishes_out, publish_bytes_out, shortcuts, shortcut_bytes,
+        frames_left_out, accepted, refused, accept_pauses, connected, connections, partial_bytes, queued_bytes;
   } totals_{};
   std::string error_;
 };

@@ -89,6 +89,7 @@ struct alignas(64) Connection {
   uint32_t interest;      // epoll events as last set
   uint32_t next_free;     // slot, while Free
   uint32_t listener;      // that accepted it, or kOutgoing
+  uint32_t told_in;       // turn in which a packet of it was last told
   int32_t error;          // of the failed write, while kBroken
   wire::CloseReason reason;  // while kOwesClosed
   int32_t reason_error;

@@ -15,6 +15,7 @@ namespace martlet {
 struct TlsOptions {
   // PEM texts: certificate chain (leaf first) and private key. Several: chosen by the name the client asks for.
   std::vector<std::pair<std::string, std::string>> certificates;
+  std::string passphrase;   // of the keys that are encrypted
   std::string authorities;  // PEM; who may sign client certificates
   std::string revocations;  // PEM
   bool request_certificate = false;

@@ -37,7 +37,7 @@ std::string TlsCaller::set_up(const TlsOptions& options) {
   if (problem.empty() && !options.certificates.empty()) {
     Owned<X509> leaf;
     problem = openssl::use_chain(context.get(), options.certificates[0].first, &leaf);
-    if (problem.empty()) problem = openssl::use_key(context.get(), options.certificates[0].second);
+    if (problem.empty()) problem = openssl::use_key(context.get(), options.certificates[0].second, options.passphrase);
   }
   if (!problem.empty()) return problem;
   if (!options.psk.empty()) {

@@ -79,7 +79,7 @@ std::string TlsDoor::change(const TlsOptions& options) {
       Owned<X509> leaf;
       const auto& [chain, key] = options.certificates[i];
       std::string problem = use_chain(context.get(), chain, &leaf);
-      if (problem.empty()) problem = use_key(context.get(), key);
+      if (problem.empty()) problem = use_key(context.get(), key, options.passphrase);
       if (!problem.empty()) return problem;
       contents->leaves.push_back(std::move(leaf));
     }

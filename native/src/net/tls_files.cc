@@ -2,6 +2,8 @@
 
 #include <dlfcn.h>
 
+#include <cstring>
+
 namespace martlet::openssl {
 
 std::string missing() {
@@ -26,7 +28,21 @@ Owned<BIO> memory(const std::string& text) {
   return Owned<BIO>(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
 }
 
-// An encrypted key: nobody is there to be asked.
+struct Passphrase {
+  const std::string& text;
+  bool asked = false;
+};
+
+int give_passphrase(char* into, int size, int, void* data) {
+  auto* passphrase = static_cast<Passphrase*>(data);
+  passphrase->asked = true;
+  const std::string& text = passphrase->text;
+  if (text.empty() || text.size() > static_cast<size_t>(size)) return -1;
+  std::memcpy(into, text.data(), text.size());
+  return static_cast<int>(text.size());
+}
+
+// Something encrypted that is no key: nobody is there to be asked.
 int no_password(char*, int, int, void*) { return -1; }
 
 }  // namespace
@@ -46,10 +62,13 @@ std::string use_chain(SSL_CTX* context, const std::string& pem, Owned<X509>* lea
   return {};
 }
 
-std::string use_key(SSL_CTX* context, const std::string& pem) {
+std::string use_key(SSL_CTX* context, const std::string& pem, const std::string& text) {
   auto bio = memory(pem);
-  Owned<EVP_PKEY> key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_password, nullptr));
-  if (!key) return "the private key cannot be read; is it encrypted? (" + ErrorScope::reason("no PEM") + ")";
+  Passphrase passphrase{text};
+  Owned<EVP_PKEY> key(PEM_read_bio_PrivateKey(bio.get(), nullptr, give_passphrase, &passphrase));
+  if (!key && passphrase.asked && text.empty()) return "the private key is encrypted, and there is no passphrase for it";
+  if (!key && passphrase.asked) return "the passphrase does not open the private key";
+  if (!key) return "the private key cannot be read (" + ErrorScope::reason("no PEM") + ")";
   if (SSL_CTX_use_PrivateKey(context, key.get()) != 1 || SSL_CTX_check_private_key(context) != 1) {
     return "the private key does not belong to the certificate";
   }
