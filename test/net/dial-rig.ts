@@ -19,6 +19,8 @@ export class Asker implements DialReceiver, ConnectionReceiver {
   connection: Connection | undefined
   dial!: Dial
   onConnected: (connection: Connection) => void = () => {}
+  /** What it does whenever it is told something. */
+  onTold: (what: string) => void = () => {}
   readonly #changed: () => void
 
   constructor(changed: () => void) {
@@ -70,6 +72,7 @@ export class Asker implements DialReceiver, ConnectionReceiver {
 
   #tell(what: string): void {
     this.told.push(what)
+    this.onTold(what)
     this.#changed()
   }
 }
