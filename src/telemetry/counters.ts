@@ -57,6 +57,10 @@ export class Counters {
   // PUBLISH
   publishReceived = 0
   publishSent = 0
+  /** Received PUBLISH packets that native code passed on without asking: shortcut_after. */
+  shortcuts = 0
+  /** Their payload bytes. */
+  shortcutBytes = 0
   /** Payload bytes. */
   publishBytesReceived = 0
   publishBytesSent = 0
@@ -84,6 +88,8 @@ export class Counters {
   storeFailures = 0
   /** Publishes refused with 0x97 because the store failed. */
   publishesUnstored = 0
+  /** Publishes that wait for room in the store now, unanswered, their clients read no further. */
+  publishesWaiting = 0
 
   // Retained messages
   /** Kept now. */
@@ -116,6 +122,8 @@ export class Counters {
   subscriptionsRefused = 0
   /** Sessions, subscriptions and retained messages refused while it was. */
   refusedForMemory = 0
+  /** Bytes given back to the system after bursts. */
+  memoryReturned = 0
   /** Wills that waited for the next turn because too many were due at once. */
   willsPostponed = 0
 

@@ -27,6 +27,14 @@ async function deaf(target: Victim, qos: QoS): Promise<RawClient> {
   return client
 }
 
+/** The same at QoS 0 and 1, on one connection. */
+async function deafAt(target: Victim, clientId: string): Promise<RawClient> {
+  const client = await RawClient.connect(target, { clientId })
+  await client.subscribe(['flood/0', 0], ['flood/1', 1])
+  client.pause()
+  return client
+}
+
 /** 10 MB for each QoS: more than the kernel's buffers hold. Each message begins with its number. */
 async function flood(target: Victim): Promise<void> {
   const publisher = await RawClient.connect(target, { clientId: 'flooder' })
@@ -52,7 +60,9 @@ async function floodAcknowledged(target: Victim): Promise<void> {
 
 async function numbersOf(client: RawClient): Promise<number[]> {
   client.resume()
-  return (await client.receiveAll()).map(({ payload }) => Number(payload.toString('latin1', 0, 4)))
+  const messages = await client.receiveAll()
+  client.destroy() // or the broker would wait for its FIN
+  return messages.map(({ payload }) => Number(payload.toString('latin1', 0, 4)))
 }
 
 const ascends = (numbers: readonly number[]) => numbers.every((n, at) => at === 0 || n > numbers[at - 1]!)
@@ -102,6 +112,27 @@ test('disconnect: who does not read is gone, at every QoS, and said to be', asyn
     assert.is(counters.slowReadersDisconnected, 3)
     assert.is(warnings(target.log, 'reads too slowly').length > 0, true)
     await until('their memory is given back', () => counters.bytesQueued === 0)
+  })
+})
+
+test('each listener has its policy, the others the broker’s: newest, oldest and disconnected at one time', async () => {
+  await underAttack({ ...limits, lingerTimeout: 0.2 }, async (target) => {
+    const { broker } = target
+    const oldest = { ...target, port: (await broker.listen({ port: 0, slowReader: 'drop_oldest' })).port }
+    const strict = { ...target, port: (await broker.listen({ port: 0, slowReader: 'disconnect' })).port }
+    const [usual, newest] = await Promise.all([target, oldest].map((at, n) => deafAt(at, `deaf-at-${n}`)))
+    await deafAt(strict, 'deaf-at-strict')
+    await floodAcknowledged(target)
+    const { counters } = broker
+    await until('one is disconnected', () => counters.clientsConnected === 102)
+    assert.is(counters.slowReadersDisconnected, 1)
+    const first = await numbersOf(usual!)
+    assert.ok(first.length < 2 * COUNT && first.includes(0))
+    assert.not.ok(first.includes(COUNT - 1), 'drop_newest: the last one is not among them')
+    const last = await numbersOf(newest!)
+    assert.ok(last.length < 2 * COUNT)
+    assert.is(last.filter((n) => n === COUNT - 1).length, 2, 'drop_oldest: the last one of each QoS')
+    assert.is(counters.bytesQueued, 0)
   })
 })
 
