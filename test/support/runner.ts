@@ -92,7 +92,11 @@ function checks(): Job[] {
   }
   const biome = join(ROOT, 'node_modules', '@biomejs', 'biome', 'bin', 'biome')
   const args = [biome, 'check', '--error-on-warnings', '--colors=off']
-  if (!LONG) jobs.push({ name: 'lint', command: process.execPath, args, environment: {}, read: readCheck })
+  if (LONG) return jobs
+  jobs.push({ name: 'lint', command: process.execPath, args, environment: {}, read: readCheck })
+  // Files and exports nobody uses.
+  const knip = [join(ROOT, 'node_modules', 'knip', 'bin', 'knip.js'), '--no-progress']
+  jobs.push({ name: 'lint: knip', command: process.execPath, args: knip, environment: {}, read: readCheck })
   return jobs
 }
 
