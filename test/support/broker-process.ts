@@ -30,7 +30,8 @@ export interface Settings {
   takeover_delay?: number
   max_output_bytes_total?: number
   log_level?: string
-  persistence?: boolean
+  persistence?: boolean | string
+  persistence_options?: Record<string, unknown>
   persistence_location?: string
   durability?: 'fsync' | 'os' | 'none'
   max_unstored_bytes?: number
