@@ -42,6 +42,8 @@ export interface BrokerOptions {
   port?: number
   /** Numeric address; default 127.0.0.1. */
   host?: string
+  /** As in YAML; instead of one on `host` and `port`. */
+  listeners?: readonly Record<string, unknown>[]
   /** RLIMIT_NOFILE of the process. */
   descriptorLimit?: number
   /** V8's heap limit, MiB. */
@@ -137,7 +139,7 @@ interface Command {
 
 const martletCommand = (folder: string, options: BrokerOptions): Command => {
   const file = join(folder, 'martlet.yaml')
-  const listeners = [{ port: options.port ?? 0, host: options.host ?? '127.0.0.1' }]
+  const { listeners = [{ port: options.port ?? 0, host: options.host ?? '127.0.0.1' }] } = options
   const small = tinySizes && !options.usualSizes
   const settings = { listeners, allow_anonymous: true, ...options.settings, ...(small ? tiny : {}) }
   const yaml = Object.entries(settings).map(([key, value]) => `${key}: ${JSON.stringify(value)}\n`)
