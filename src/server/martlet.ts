@@ -65,8 +65,10 @@ export class Martlet {
     this.#broker = new Broker({ settings: brokerSettings(configuration), hooks, store, clock, log })
     this.#reactor = new Reactor(reactorSettings(configuration), this.#broker)
     this.#throttled = new ThrottledLog(log)
-    this.#reactor.onStreamFailed = ({ remoteAddress: address }, reason) =>
+    this.#reactor.onStreamFailed = ({ remoteAddress: address }, reason) => {
+      this.counters.streamsFailed++
       this.#throttled.warn(`stream:${reason}`, clock.now(), { address, reason }, 'a connection could not be set up')
+    }
     this.#broker.attach(this.#reactor)
     const told = { broker: this.#broker, reactor: this.#reactor, store }
     this.#systemTopics = new SystemTopics(told, version, configuration.sysInterval * 1000)
