@@ -54,11 +54,11 @@ const sessions = {
     mosquitto: 'Mosquitto’s default is 20.',
   }),
   max_queued_messages: integer({
-    default: 1000,
+    default: 100_000,
     range: [1, PRACTICALLY_UNLIMITED],
     zero: PRACTICALLY_UNLIMITED,
     doc: 'Messages waiting in a session beyond those in flight. When it is full the newest message is dropped and counted. 0 leaves the limit to max_queued_bytes.',
-    mosquitto: true,
+    mosquitto: 'In Mosquitto the default is 1000: what it acknowledges beyond that to a publisher is gone.',
   }),
   max_queued_bytes: bytes({
     default: 64 * MiB,
