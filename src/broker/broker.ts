@@ -25,6 +25,7 @@ import type { Hooks, Verdict } from './hooks.ts'
 import { Journal } from './journal.ts'
 import { Message } from './message.ts'
 import { Overload } from './overload/overload.ts'
+import { Pager } from './pager.ts'
 import { Publication } from './publication.ts'
 import { type Recovered, recover } from './recovery.ts'
 import { RetainedStore } from './retained-store.ts'
@@ -135,6 +136,7 @@ export class Broker implements ReactorReceiver {
       hooks,
       events,
       journal,
+      pager: new Pager({ store, windowBytes: settings.queueWindow }),
       router: new Router(reactor, settings.maxTopicLevels, () => context),
       overload,
       retained: new RetainedStore({ settings, counters, throttled, journal, clock, memory: overload.memory }),

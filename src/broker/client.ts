@@ -364,6 +364,11 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     })
   }
 
+  queueUnreadable(): void {
+    this.context.journal.begin()
+    this.end({ reason: 'its queued messages cannot be read', reasonCode: ReasonCode.UnspecifiedError })
+  }
+
   /** Ends the connection at once: it takes nothing, so there is nothing to say to it. */
   cutOff(reason: string): void {
     if (this.#state === 'closed') return

@@ -13,6 +13,7 @@ import type { BrokerEvents } from './events.ts'
 import type { Hooks } from './hooks.ts'
 import type { Journal } from './journal.ts'
 import type { Overload } from './overload/overload.ts'
+import type { Pager } from './pager.ts'
 import type { Publication } from './publication.ts'
 import type { RetainedStore } from './retained-store.ts'
 import type { Router } from './router.ts'
@@ -43,6 +44,7 @@ export interface BrokerContext {
   readonly hooks: Hooks
   readonly events: BrokerEvents
   readonly journal: Journal
+  readonly pager: Pager
   readonly overload: Overload
   readonly router: Router
   readonly retained: RetainedStore

@@ -98,6 +98,12 @@ export class RecoveredState {
     return this.#messages.get(number)?.references ?? 0
   }
 
+  /** One place less needs it; it stays known. */
+  leave(number: number): void {
+    const known = this.#messages.get(number)
+    if (known !== undefined) known.references--
+  }
+
   get messageCount(): number {
     return this.#messages.size
   }

@@ -1,15 +1,15 @@
 // After a restart: what the journal says becomes sessions, queues, packets in flight, retained messages and wills again,
 // before anybody can connect. Time went on meanwhile: what has expired is not put back, what waits goes on waiting for the
 // rest of its time. A clock that is older than the newest record is not believed: then nothing has expired.
-import type { QoS } from '../mqtt/qos.ts'
 import { InboundQos2 } from '../qos/inbound-qos2.ts'
 import { OutboundInflight } from '../qos/outbound-inflight.ts'
 import type { DurableStore } from '../store/durable-store.ts'
-import type { WillSet } from '../store/journal-record.ts'
+import type { MessageStored, WillSet } from '../store/journal-record.ts'
 import type { BrokerContext } from './context.ts'
 import { GROUP_MARK } from './journal.ts'
-import { StoredMessage } from './journal-batch.ts'
-import { Delivery, Message } from './message.ts'
+import { RECOVERED } from './journal-batch.ts'
+import { Delivery, type Message } from './message.ts'
+import { messageOf } from './message-of-record.ts'
 import { type RecoveredDelivery, type RecoveredSession, RecoveredState } from './recovered-state.ts'
 import { Session } from './session.ts'
 import { SessionQueue } from './session-queue.ts'
@@ -115,24 +115,29 @@ class Recovery {
   }
 
   #queue(session: Session, { queue }: RecoveredSession): void {
-    const { counters, journal } = this.#context
+    const { counters, journal, pager } = this.#context
     const restored = new SessionQueue(this.#context, session)
     for (const entry of queue) {
-      const delivery = this.#delivery(entry)
-      if (delivery === undefined) continue
-      const { size, expiresAt } = delivery.message
+      const record = this.#state.message(entry.message)
+      if (record === undefined) continue
+      const size = sizeOf(record)
+      const expiresAt = this.#monotonic(record.expiresAt)
       const isExpired = expiresAt <= this.#now
-      if (isExpired || !restored.push(delivery, size)) {
+      if (isExpired || !restored.fits(size)) {
         if (isExpired) counters.droppedExpired++
         else counters.droppedQueueFull++ // the limit was lowered
         this.#counts.expired += isExpired ? 1 : 0
-        journal.queuedDropped(session.clientId, delivery)
-        delivery.message.release()
+        journal.pagedDropped(session.clientId, entry.message)
+        this.#leave(entry.message)
         continue
       }
-      counters.messagesQueued++
-      counters.bytesQueued += size
       this.#counts.queued++
+      if (pager.isActive && restored.isWindowFull) {
+        const { message: number, qos, retain, subscriptionIdentifiers } = entry
+        const subscriptionIds = subscriptionIdentifiers.length === 0 ? undefined : subscriptionIdentifiers
+        restored.restorePaged({ number, qos, retain, size, expiresAt, subscriptionIds })
+        this.#leave(number)
+      } else restored.restore(this.#delivery(entry)!)
     }
     if (restored.size > 0) session.queue = restored
   }
@@ -214,29 +219,25 @@ class Recovery {
     return delivery
   }
 
+  /** One place needs the message no more, or not in memory. */
+  #leave(number: number): void {
+    const stored = this.#messages.get(number)?.stored
+    if (stored !== undefined) stored.references--
+    this.#state.leave(number)
+  }
+
   /** The message of that number, made once. */
   #message(number: number, retain: boolean): Message | undefined {
     const known = this.#messages.get(number)
     if (known !== undefined) return known
     const record = this.#state.message(number)
     if (record === undefined) return undefined
-    const { kept } = this.#context
-    const name = Buffer.from(record.topicName)
-    const bytes = Buffer.allocUnsafe(2 + name.length + record.payload.length)
-    bytes.writeUInt16BE(name.length, 0)
-    bytes.set(name, 2)
-    bytes.set(record.payload, 2 + name.length)
-    const message = new Message(kept, kept.keepBytes(bytes, 2 + name.length), {
-      topic: record.topicName,
-      qos: record.qos as QoS,
+    const references = this.#state.referencesOf(number)
+    const message = messageOf(this.#context.kept, record, {
       retain,
-      size: bytes.length,
-      payloadLength: record.payload.length,
-      properties: record.properties,
       expiresAt: this.#monotonic(record.expiresAt),
+      references,
     })
-    message.stored = new StoredMessage(message, number, RECOVERED, 0)
-    message.stored.references = this.#state.referencesOf(number)
     this.#messages.set(number, message.hold()) // until everything is put back
     return message
   }
@@ -247,5 +248,7 @@ class Recovery {
   }
 }
 
-/** Stands for the batch of all that was recovered: none that will be open again. */
-const RECOVERED = -1
+/** Bytes of Topic Name and payload, as a message in memory counts them. */
+function sizeOf({ topicName, payload }: MessageStored): number {
+  return 2 + Buffer.byteLength(topicName) + payload.length
+}

@@ -108,12 +108,13 @@ export class SessionRegistry {
 
   /**
    * What the client's CONNECT says of the session's life. From here on its changes are recorded; one that will end with
-   * its connection is forgotten by the store at once, for it would not be there after a crash either.
+   * its connection is forgotten by the store at once, for it would not be there after a crash either; unless part of its
+   * queue is there only, then when it ends.
    */
   keep(session: Session, expiryInterval: number): void {
     const { journal } = this.#context
     session.expiryInterval = expiryInterval
-    if (!session.isPersistent) this.#forget(session)
+    if (!session.isPersistent && session.queue?.hasPages !== true) this.#forget(session)
     else if (!journal.isVolatile) {
       session.isStored = true
       journal.sessionOpened(session)

@@ -178,7 +178,7 @@ export class SessionWindow {
     const { settings, clock, journal } = this.context
     const group = target?.group
     // What ends with its connection can never be sent again and keeps nothing, unless retry is on or a group wants it back.
-    const keeps = this.expiryInterval > 0 || settings.retryInterval > 0 || group !== undefined
+    const keeps = this.isStored || this.expiryInterval > 0 || settings.retryInterval > 0 || group !== undefined
     const delivery = keeps
       ? new Delivery(publication.keep().hold(), qos, retain, target?.subscriptionIds, group)
       : undefined

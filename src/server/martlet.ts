@@ -221,6 +221,7 @@ export function brokerSettings(configuration: Configuration): BrokerSettings {
     maxInflightMessages: configuration.maxInflightMessages,
     maxQueuedMessages: configuration.maxQueuedMessages,
     maxQueuedBytes: configuration.maxQueuedBytes,
+    queueWindow: configuration.queueWindow,
     queueQos0Messages: configuration.queueQos0Messages,
     maxKeepalive: configuration.maxKeepalive,
     connectTimeout: ms(configuration.connectTimeout),

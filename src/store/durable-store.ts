@@ -36,6 +36,8 @@ export interface DurableStore {
   /** False while so much waits to be written that publishers should be parked until `room` resolves. */
   readonly hasRoom?: boolean
   room?(): Promise<void>
+  /** Whether `readMessages` finds every message of a commit that resolved, so that a queue may be held as numbers. */
+  readonly readsBack?: boolean
   /** The messages of these numbers, from disk; undefined for one that is gone. For queues too long for memory. */
   readMessages?(numbers: readonly number[]): Promise<(MessageStored | undefined)[]>
   /** Resolves when every commit begun has ended and everything is given back; idempotent. */

@@ -89,6 +89,11 @@ export class JournalStore implements DurableStore {
     return metrics
   }
 
+  /** With durability `none` a commit resolves before it is written, and what is not written cannot be read. */
+  get readsBack(): boolean {
+    return this.#options.durability !== 'none'
+  }
+
   /**
    * The messages stored under these numbers, read from disk: for queues too long to be held in memory. Neighbours in the
    * list that were stored one after the other cost one read. Undefined for a message that was compacted away.

@@ -10,6 +10,7 @@ import { Journal } from '../../src/broker/journal.ts'
 import type { Heap } from '../../src/broker/overload/heap.ts'
 import { Overload } from '../../src/broker/overload/overload.ts'
 import type { OverloadSettings } from '../../src/broker/overload/settings.ts'
+import { Pager } from '../../src/broker/pager.ts'
 import { Publication } from '../../src/broker/publication.ts'
 import { RetainedStore } from '../../src/broker/retained-store.ts'
 import { Router } from '../../src/broker/router.ts'
@@ -51,6 +52,7 @@ export const SETTINGS: BrokerSettings = {
   maxInflightMessages: 256,
   maxQueuedMessages: 1000,
   maxQueuedBytes: 1 << 24,
+  queueWindow: 1 << 16,
   queueQos0Messages: false,
   maxKeepalive: 0,
   connectTimeout: 10_000,
@@ -122,6 +124,8 @@ export interface RigOptions {
   readonly heap?: Heap
   readonly hooks?: Hooks
   readonly store?: DurableStore
+  /** Messages of a queue that stay in memory at its front; default 256. */
+  readonly windowMessages?: number
   /** Words and bytes of the outbox. */
   readonly outbox?: readonly [words: number, bytes: number]
 }
@@ -199,6 +203,7 @@ export class Rig {
       hooks,
       events,
       journal,
+      pager: new Pager({ store, windowBytes: settings.queueWindow, windowMessages: options.windowMessages ?? 256 }),
       router: new Router(reactor, settings.maxTopicLevels, () => this.context),
       overload,
       retained: new RetainedStore({ settings, counters, throttled, journal, clock, memory: overload.memory }),

@@ -100,7 +100,8 @@ export class MemoryGuard {
   #held(): number {
     const { counters, keptBytes } = this.#parts
     // What is in flight is kept, too; what many queues share is kept once. The larger of the two views counts.
-    return Math.max(counters.bytesQueued, keptBytes() - counters.retainedBytes)
+    // What is on disk only takes no memory to speak of.
+    return Math.max(counters.bytesQueued - counters.bytesPaged, keptBytes() - counters.retainedBytes)
   }
 
   #mayCollect(now: number): boolean {
