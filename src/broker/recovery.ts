@@ -10,7 +10,8 @@ import { GROUP_MARK } from './journal.ts'
 import { RECOVERED } from './journal-batch.ts'
 import { Delivery, type Message } from './message.ts'
 import { messageOf } from './message-of-record.ts'
-import { type RecoveredDelivery, type RecoveredSession, RecoveredState } from './recovered-state.ts'
+import type { RecoveredDelivery } from './recovered-queue.ts'
+import { type RecoveredSession, RecoveredState } from './recovered-state.ts'
 import { Session } from './session.ts'
 import { SessionQueue } from './session-queue.ts'
 import type { Will } from './wills.ts'
@@ -27,14 +28,26 @@ export interface Recovered {
   readonly expired: number
 }
 
-/** Reads the store's whole journal into a broker that is still empty; call before anybody can connect. */
+/** Bytes of messages kept while replaying that nothing refers to yet. */
+const UNCLAIMED_BYTES = 64 << 20
+
+/**
+ * Reads the store's whole journal into a broker that is still empty; call before anybody can connect. Payloads that stand
+ * far back in long queues stay on disk if the store reads back.
+ */
 export async function recover(store: DurableStore, context: BrokerContext): Promise<Recovered> {
-  const state = new RecoveredState()
+  const { isActive, windowMessages: messages, windowBytes: bytes } = context.pager
+  const state = new RecoveredState(isActive ? { messages, bytes, unclaimed: UNCLAIMED_BYTES } : undefined)
   for await (const record of store.recover()) state.apply(record)
   state.lastMessage = Math.max(state.lastMessage, store.newestMessage ?? 0)
   state.newest = Math.max(state.newest, store.newestWallTime ?? -Infinity)
-  return new Recovery(context, state).run()
+  const recovery = new Recovery(context, state)
+  await recovery.fetch(store)
+  return recovery.run()
 }
+
+/** Messages asked for in one read. */
+const FETCHED_AT_ONCE = 1024
 
 class Recovery {
   readonly #context: BrokerContext
@@ -51,6 +64,41 @@ class Recovery {
     context.journal.resume(state.lastMessage, state.newest)
     this.#now = context.clock.now()
     this.#wall = context.journal.wall()
+  }
+
+  /** Brings into memory what was left on disk while replaying and is needed there now. */
+  async fetch(store: DurableStore): Promise<void> {
+    const missing = this.#missing()
+    for (let from = 0; from < missing.length; from += FETCHED_AT_ONCE) {
+      const numbers = missing.slice(from, from + FETCHED_AT_ONCE)
+      for (const record of await store.readMessages!(numbers)) if (record !== undefined) this.#make(record)
+    }
+  }
+
+  /** Numbers of messages needed in memory whose payloads are on disk, ascending. */
+  #missing(): number[] {
+    const missing = new Set<number>()
+    const need = (number: number): void => {
+      const known = this.#state.known(number)
+      if (known !== undefined && known.record === undefined) missing.add(number)
+    }
+    const { windowMessages, windowBytes } = this.#context.pager
+    for (const [clientId, { queue, inflight }] of this.#state.sessions) {
+      const isGroup = clientId.startsWith(GROUP_MARK)
+      for (const { message, isReleased } of inflight.values()) if (!isReleased) need(message)
+      let messages = 0
+      let bytes = 0
+      for (const { message } of queue) {
+        if (!isGroup && (messages >= windowMessages || bytes >= windowBytes)) break
+        const known = this.#state.known(message)
+        if (known === undefined || this.#monotonic(known.expiresAt) <= this.#now) continue
+        messages++
+        bytes += known.size
+        need(message)
+      }
+    }
+    for (const message of this.#state.retained.values()) need(message)
+    return [...missing].sort((one, other) => one - other)
   }
 
   run(): Recovered {
@@ -118,10 +166,10 @@ class Recovery {
     const { counters, journal, pager } = this.#context
     const restored = new SessionQueue(this.#context, session)
     for (const entry of queue) {
-      const record = this.#state.message(entry.message)
-      if (record === undefined) continue
-      const size = sizeOf(record)
-      const expiresAt = this.#monotonic(record.expiresAt)
+      const known = this.#state.known(entry.message)
+      if (known === undefined) continue
+      const { size } = known
+      const expiresAt = this.#monotonic(known.expiresAt)
       const isExpired = expiresAt <= this.#now
       if (isExpired || !restored.fits(size)) {
         if (isExpired) counters.droppedExpired++
@@ -132,12 +180,13 @@ class Recovery {
         continue
       }
       this.#counts.queued++
-      if (pager.isActive && restored.isWindowFull) {
+      const delivery = pager.isActive && restored.isWindowFull ? undefined : this.#delivery(entry)
+      if (delivery === undefined) {
         const { message: number, qos, retain, subscriptionIdentifiers } = entry
         const subscriptionIds = subscriptionIdentifiers.length === 0 ? undefined : subscriptionIdentifiers
         restored.restorePaged({ number, qos, retain, size, expiresAt, subscriptionIds })
         this.#leave(number)
-      } else restored.restore(this.#delivery(entry)!)
+      } else restored.restore(delivery)
     }
     if (restored.size > 0) session.queue = restored
   }
@@ -232,13 +281,14 @@ class Recovery {
     if (known !== undefined) return known
     const record = this.#state.message(number)
     if (record === undefined) return undefined
-    const references = this.#state.referencesOf(number)
-    const message = messageOf(this.#context.kept, record, {
-      retain,
-      expiresAt: this.#monotonic(record.expiresAt),
-      references,
-    })
-    this.#messages.set(number, message.hold()) // until everything is put back
+    return this.#make(record, retain)
+  }
+
+  #make(record: MessageStored, retain = false): Message {
+    const references = this.#state.referencesOf(record.message)
+    const expiresAt = this.#monotonic(record.expiresAt)
+    const message = messageOf(this.#context.kept, record, { retain, expiresAt, references })
+    this.#messages.set(record.message, message.hold()) // until everything is put back
     return message
   }
 
@@ -246,9 +296,4 @@ class Recovery {
   #monotonic(wall: number): number {
     return wall - this.#wall + this.#now
   }
-}
-
-/** Bytes of Topic Name and payload, as a message in memory counts them. */
-function sizeOf({ topicName, payload }: MessageStored): number {
-  return 2 + Buffer.byteLength(topicName) + payload.length
 }

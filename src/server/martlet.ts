@@ -99,7 +99,8 @@ export class Martlet {
     this.#ready = true
     if (records === 0) return
     const seconds = Math.round(performance.now() - started) / 1000
-    this.#log.info({ seconds, records, ...recovered }, 'recovered from the store')
+    const resident = process.memoryUsage.rss()
+    this.#log.info({ seconds, resident, records, ...recovered }, 'recovered from the store')
   }
 
   /** Listens on one more port: `port`, `host`, and whatever else docs/listeners.md has. Rejects with the system's error (`code`: EADDRINUSE, EACCES, …). */
