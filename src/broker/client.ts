@@ -160,6 +160,7 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
 
   handleOverflowed(frames: number): void {
     this.context.counters.droppedOutputFull += frames
+    this.session?.countDropped('outputFull', frames)
     this.context.throttled.warn(
       `overflow:${this.clientId}`,
       this.context.clock.now(),

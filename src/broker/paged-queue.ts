@@ -5,7 +5,7 @@ import type { QoS } from '../mqtt/qos.ts'
 import { MessageQueue } from '../qos/message-queue.ts'
 import type { MessageStored } from '../store/durable-store.ts'
 import type { BrokerContext } from './context.ts'
-import { RECOVERED } from './journal-batch.ts'
+import { RECOVERED, StoredMessage } from './journal-batch.ts'
 import { Delivery } from './message.ts'
 import { messageOf } from './message-of-record.ts'
 import { Page, type PagedMessage } from './page.ts'
@@ -199,7 +199,10 @@ export class PagedQueue implements PageReader {
         continue
       }
       const { number, qos, retain, expiresAt, subscriptionIds } = next
-      const message = messageOf(kept, found.get(number)!, { retain, expiresAt, references: 1 })
+      const message = messageOf(kept, found.get(number)!)
+      message.restored(retain, expiresAt)
+      message.stored = new StoredMessage(message, number, RECOVERED, 0)
+      message.stored.references = 1
       const delivery = new Delivery(message.hold(), qos, retain, subscriptionIds)
       delivery.recordedIn = RECOVERED
       deliveries.push(delivery)

@@ -28,14 +28,21 @@ export class RecoveredSession {
 }
 
 /** A message some record has brought. */
-export interface KnownMessage {
+export interface KnownMessage<B> {
   references: number
   /** Bytes of Topic Name, its length, and payload. */
   readonly size: number
   /** Wall time, ms. */
   readonly expiresAt: number
   /** Undefined when it was left on disk: it stands far back in a queue, or there was no room for all that nobody needed yet. */
-  record: MessageStored | undefined
+  body: B | undefined
+}
+
+/** What becomes of messages as they are replayed: where their payloads live until it is known who needs them. */
+export interface Bodies<B> {
+  /** Keeps the message; the record's bytes may be gone after this call. */
+  keep(record: MessageStored): B
+  release(body: B): void
 }
 
 /** How much of what is replayed stays in memory; without it, all. */
@@ -47,9 +54,12 @@ export interface RecoveryWindow {
   readonly unclaimed: number
 }
 
+/** The records themselves. */
+export const RECORDS: Bodies<MessageStored> = { keep: (record) => record, release: () => {} }
+
 const ALL: RecoveryWindow = { messages: Infinity, bytes: Infinity, unclaimed: Infinity }
 
-export class RecoveredState {
+export class RecoveredState<B> {
   readonly sessions = new Map<string, RecoveredSession>()
   /** Message numbers by Topic Name. */
   readonly retained = new Map<string, number>()
@@ -60,34 +70,36 @@ export class RecoveredState {
   newest = -Infinity
   /** Records replayed. */
   records = 0
-  readonly #messages = new Map<number, KnownMessage>()
+  readonly #messages = new Map<number, KnownMessage<B>>()
+  readonly #bodies: Bodies<B>
   readonly #window: RecoveryWindow
   /** Bytes of messages in memory that nothing refers to yet. */
   #unclaimed = 0
 
-  constructor(window: RecoveryWindow = ALL) {
+  constructor(bodies: Bodies<B>, window: RecoveryWindow = ALL) {
+    this.#bodies = bodies
     this.#window = window
   }
 
   /** The message of that number; undefined if no record has brought it, or it was left on disk. */
-  message(number: number): MessageStored | undefined {
-    return this.#messages.get(number)?.record
+  message(number: number): B | undefined {
+    return this.#messages.get(number)?.body
   }
 
   /** What is known of the message of that number; undefined if no record has brought it. */
-  known(number: number): KnownMessage | undefined {
+  known(number: number): KnownMessage<B> | undefined {
     return this.#messages.get(number)
-  }
-
-  /** In how many places it is needed. */
-  referencesOf(number: number): number {
-    return this.#messages.get(number)?.references ?? 0
   }
 
   /** One place less needs it; it stays known. */
   leave(number: number): void {
     const known = this.#messages.get(number)
     if (known !== undefined) known.references--
+  }
+
+  /** Every message some record has brought and something may need. */
+  messages(): Iterable<KnownMessage<B>> {
+    return this.#messages.values()
   }
 
   get messageCount(): number {
@@ -199,7 +211,8 @@ export class RecoveredState {
     const size = 2 + Buffer.byteLength(topicName) + payload.length
     const hasRoom = this.#unclaimed + size <= this.#window.unclaimed
     if (hasRoom) this.#unclaimed += size
-    this.#messages.set(record.message, { references: 0, size, expiresAt, record: hasRoom ? record : undefined })
+    const body = hasRoom ? this.#bodies.keep(record) : undefined
+    this.#messages.set(record.message, { references: 0, size, expiresAt, body })
   }
 
   #queued({ clientId, message, qos, retain, subscriptionIdentifiers }: MessageQueued): void {
@@ -208,8 +221,13 @@ export class RecoveredState {
     const { queue } = this.#session(clientId)
     // Far back in a queue, and needed nowhere else: it is read again when its turn comes.
     const isFar = queue.size >= this.#window.messages || queue.bytes >= this.#window.bytes
-    if (isFar && known.references === 1 && !clientId.startsWith(GROUP_MARK)) known.record = undefined
+    if (isFar && known.references === 1 && !clientId.startsWith(GROUP_MARK)) this.#leaveOnDisk(known)
     queue.push({ message, qos, retain, subscriptionIdentifiers }, known.size)
+  }
+
+  #leaveOnDisk(known: KnownMessage<B>): void {
+    if (known.body !== undefined) this.#bodies.release(known.body)
+    known.body = undefined
   }
 
   #take({ queue }: RecoveredSession, message: number): RecoveredDelivery | undefined {
@@ -252,16 +270,18 @@ export class RecoveredState {
   }
 
   /** One place more needs the message. Undefined: no record has brought it, as after a damaged part of the journal. */
-  #hold(message: number): KnownMessage | undefined {
+  #hold(message: number): KnownMessage<B> | undefined {
     const known = this.#messages.get(message)
     if (known === undefined) return undefined
-    if (known.references++ === 0 && known.record !== undefined) this.#unclaimed -= known.size
+    if (known.references++ === 0 && known.body !== undefined) this.#unclaimed -= known.size
     return known
   }
 
   #release(entry: { readonly message: number } | undefined): void {
     if (entry === undefined) return
     const known = this.#messages.get(entry.message)
-    if (known !== undefined && --known.references === 0) this.#messages.delete(entry.message)
+    if (known === undefined || --known.references > 0) return
+    this.#leaveOnDisk(known)
+    this.#messages.delete(entry.message)
   }
 }

@@ -7,11 +7,11 @@ import type { DurableStore } from '../store/durable-store.ts'
 import type { MessageStored, WillSet } from '../store/journal-record.ts'
 import type { BrokerContext } from './context.ts'
 import { GROUP_MARK } from './journal.ts'
-import { RECOVERED } from './journal-batch.ts'
+import { RECOVERED, StoredMessage } from './journal-batch.ts'
 import { Delivery, type Message } from './message.ts'
 import { messageOf } from './message-of-record.ts'
 import type { RecoveredDelivery } from './recovered-queue.ts'
-import { type RecoveredSession, RecoveredState } from './recovered-state.ts'
+import { type Bodies, type RecoveredSession, RecoveredState } from './recovered-state.ts'
 import { Session } from './session.ts'
 import { SessionQueue } from './session-queue.ts'
 import type { Will } from './wills.ts'
@@ -37,8 +37,14 @@ const UNCLAIMED_BYTES = 64 << 20
  */
 export async function recover(store: DurableStore, context: BrokerContext): Promise<Recovered> {
   const { isActive, windowMessages: messages, windowBytes: bytes } = context.pager
-  const state = new RecoveredState(isActive ? { messages, bytes, unclaimed: UNCLAIMED_BYTES } : undefined)
-  for await (const record of store.recover()) state.apply(record)
+  // Payloads go where they will stay, outside V8's heap: a million of them on it would be collected again and again.
+  const bodies: Bodies<Message> = {
+    keep: (record) => messageOf(context.kept, record).hold(),
+    release: (message) => message.release(),
+  }
+  const window = isActive ? { messages, bytes, unclaimed: UNCLAIMED_BYTES } : undefined
+  const state = new RecoveredState(bodies, window)
+  for await (const record of store.recover({ borrows: true })) state.apply(record)
   state.lastMessage = Math.max(state.lastMessage, store.newestMessage ?? 0)
   state.newest = Math.max(state.newest, store.newestWallTime ?? -Infinity)
   const recovery = new Recovery(context, state)
@@ -48,17 +54,19 @@ export async function recover(store: DurableStore, context: BrokerContext): Prom
 
 /** Messages asked for in one read. */
 const FETCHED_AT_ONCE = 1024
+/** ms. */
+const TELL_EVERY = 1000
 
 class Recovery {
   readonly #context: BrokerContext
-  readonly #state: RecoveredState
-  readonly #messages = new Map<number, Message>()
+  readonly #state: RecoveredState<Message>
   /** Wall time and broker clock of one moment: what turns one into the other. */
   readonly #wall: number
   readonly #now: number
+  #toldAt = performance.now()
   readonly #counts = { sessions: 0, queued: 0, inflight: 0, retained: 0, wills: 0, expired: 0 }
 
-  constructor(context: BrokerContext, state: RecoveredState) {
+  constructor(context: BrokerContext, state: RecoveredState<Message>) {
     this.#context = context
     this.#state = state
     context.journal.resume(state.lastMessage, state.newest)
@@ -71,8 +79,30 @@ class Recovery {
     const missing = this.#missing()
     for (let from = 0; from < missing.length; from += FETCHED_AT_ONCE) {
       const numbers = missing.slice(from, from + FETCHED_AT_ONCE)
-      for (const record of await store.readMessages!(numbers)) if (record !== undefined) this.#make(record)
+      for (const record of await this.#read(store, numbers))
+        if (record !== undefined) this.#state.known(record.message)!.body = messageOf(this.#context.kept, record).hold()
+      this.#tell('read again', from, missing.length)
     }
+  }
+
+  /** What cannot be read a second time is said and left out: a damaged store never keeps the broker from starting. */
+  async #read(store: DurableStore, numbers: readonly number[]): Promise<(MessageStored | undefined)[]> {
+    try {
+      return await store.readMessages!(numbers)
+    } catch (error) {
+      this.#context.log.error(
+        { err: error, messages: numbers.length },
+        'messages cannot be read from the store: left out',
+      )
+      return []
+    }
+  }
+
+  /** How far it is, once a second. */
+  #tell(what: string, done: number, total: number): void {
+    if (performance.now() < this.#toldAt + TELL_EVERY) return
+    this.#toldAt = performance.now()
+    this.#context.log.info({ percent: Math.floor((done / total) * 100), [what]: done }, 'recovering')
   }
 
   /** Numbers of messages needed in memory whose payloads are on disk, ascending. */
@@ -80,7 +110,7 @@ class Recovery {
     const missing = new Set<number>()
     const need = (number: number): void => {
       const known = this.#state.known(number)
-      if (known !== undefined && known.record === undefined) missing.add(number)
+      if (known !== undefined && known.body === undefined) missing.add(number)
     }
     const { windowMessages, windowBytes } = this.#context.pager
     for (const [clientId, { queue, inflight }] of this.#state.sessions) {
@@ -109,9 +139,14 @@ class Recovery {
     for (const [clientId, session] of sessions) if (session.leftAt !== undefined) this.#session(clientId, session)
     for (const [clientId, session] of sessions) if (session.leftAt === undefined) this.#session(clientId, session)
     for (const [clientId, group] of sessions) if (clientId.startsWith(GROUP_MARK)) this.#group(clientId, group)
-    for (const [topicName, message] of retained) this.#retain(topicName, message)
+    let done = 0
+    for (const [topicName, message] of retained) {
+      this.#retain(topicName, message)
+      if (++done % 1024 === 0) this.#tell('retained', done, retained.size)
+    }
     for (const [clientId, will] of wills) this.#will(clientId, will)
-    for (const message of this.#messages.values()) message.release()
+    // Until now each was held for the replay; what nobody took goes.
+    for (const { body } of this.#state.messages()) body?.release()
     return { records, ...this.#counts }
   }
 
@@ -174,6 +209,7 @@ class Recovery {
       if (isExpired || !restored.fits(size)) {
         if (isExpired) counters.droppedExpired++
         else counters.droppedQueueFull++ // the limit was lowered
+        session.countDropped(isExpired ? 'expired' : 'queueFull')
         this.#counts.expired += isExpired ? 1 : 0
         journal.pagedDropped(session.clientId, entry.message)
         this.#leave(entry.message)
@@ -270,25 +306,19 @@ class Recovery {
 
   /** One place needs the message no more, or not in memory. */
   #leave(number: number): void {
-    const stored = this.#messages.get(number)?.stored
+    const stored = this.#state.message(number)?.stored
     if (stored !== undefined) stored.references--
     this.#state.leave(number)
   }
 
-  /** The message of that number, made once. */
+  /** The message of that number, told once what the records of others say of it. */
   #message(number: number, retain: boolean): Message | undefined {
-    const known = this.#messages.get(number)
-    if (known !== undefined) return known
-    const record = this.#state.message(number)
-    if (record === undefined) return undefined
-    return this.#make(record, retain)
-  }
-
-  #make(record: MessageStored, retain = false): Message {
-    const references = this.#state.referencesOf(record.message)
-    const expiresAt = this.#monotonic(record.expiresAt)
-    const message = messageOf(this.#context.kept, record, { retain, expiresAt, references })
-    this.#messages.set(record.message, message.hold()) // until everything is put back
+    const known = this.#state.known(number)
+    const message = known?.body
+    if (known === undefined || message === undefined || message.stored !== undefined) return message
+    message.restored(retain, this.#monotonic(known.expiresAt))
+    message.stored = new StoredMessage(message, number, RECOVERED, 0)
+    message.stored.references = known.references
     return message
   }
 

@@ -108,6 +108,7 @@ export class SessionQueue extends MessageQueue<Delivery> implements PagedQueueOw
   dropExpired(now: number): void {
     const expired = (message: PagedMessage | Delivery): void => {
       this.#context.counters.droppedExpired++
+      this.#session.countDropped('expired')
       this.#drop(message)
     }
     this.remove((delivery) => {
@@ -184,6 +185,7 @@ export class SessionQueue extends MessageQueue<Delivery> implements PagedQueueOw
     const { overload } = this.#context
     const session = this.#session
     if (!overload.memory.takesMessage(size, this.bytes)) {
+      session.countDropped('memory')
       this.#context.dropped(session.clientId, 'memory')
       return false
     }
@@ -208,6 +210,7 @@ export class SessionQueue extends MessageQueue<Delivery> implements PagedQueueOw
 
   #countFull(): void {
     this.#context.counters.droppedQueueFull++
+    this.#session.countDropped('queueFull')
     this.#context.dropped(this.#session.clientId, 'queue full')
   }
 

@@ -142,8 +142,18 @@ export class SessionRegistry {
     // Without a connection first: what its shared groups take back is theirs before the session's records go.
     session.detach()
     this.#forget(session)
+    this.#tellDropped(session)
     session.end()
     this.#context.wills.publishDelayed(session.clientId)
+  }
+
+  /** A session that lost messages says so when it ends: by then it is known how many, and why. */
+  #tellDropped({ clientId, dropped, queue }: Session): void {
+    const unsent = queue?.size ?? 0
+    if (dropped === undefined && unsent === 0) return
+    const fields = { client: clientId, ...dropped?.occurred(), ...(unsent > 0 ? { unsent } : {}) }
+    const { throttled, clock } = this.#context
+    throttled.warn(`ended:${clientId}`, clock.now(), fields, 'a session ended that messages were dropped for')
   }
 
   expire(session: Session): void {

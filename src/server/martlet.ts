@@ -2,6 +2,7 @@
 // `createBroker` returns and what the `martlet` command runs; both go the same way.
 import { readFileSync } from 'node:fs'
 import { Broker, type OutgoingMessage } from '../broker/broker.ts'
+import type { DroppedMessages } from '../broker/dropped-messages.ts'
 import type { BrokerEventMap } from '../broker/events.ts'
 import type { Hooks } from '../broker/hooks.ts'
 import type { BrokerSettings } from '../broker/settings.ts'
@@ -151,6 +152,14 @@ export class Martlet {
   publish(message: OutgoingMessage): boolean {
     if (!this.#ready) throw new Error('the store is not open yet: await open() or listen() first')
     return this.#broker.publish(message)
+  }
+
+  /**
+   * How many messages never reached a client since its session began (or the broker did), by reason: `queueFull`,
+   * `outputFull`, `tooLarge`, `expired`, `memory`. All 0 for a client without a session.
+   */
+  droppedFor(clientId: string): Readonly<DroppedMessages> {
+    return this.#broker.droppedFor(clientId)
   }
 
   on<E extends keyof BrokerEventMap>(event: E, listener: (...args: BrokerEventMap[E]) => void): this {

@@ -127,10 +127,10 @@ export class JournalStore implements DurableStore {
     this.#state = 'open'
   }
 
-  async *recover(): AsyncGenerator<JournalRecord, void> {
+  async *recover({ borrows = false } = {}): AsyncGenerator<JournalRecord, void> {
     if (this.#state !== 'open') throw new StoreError('closed', 'the store is not open')
     if (this.#recovery === undefined) return // nothing was there, or it was told already
-    yield* this.#recovery.records()
+    yield* this.#recovery.records(borrows)
     await this.#startWriting()
   }
 

@@ -33,6 +33,8 @@ import { FakeReactor } from './fake-reactor.ts'
 export const OVERLOAD_SETTINGS: OverloadSettings = {
   slowReaderPolicy: 'drop_newest',
   maxQueuedBytesTotal: 1 << 30,
+  maxQueuedMessagesTotal: Infinity,
+  maxQueuedDiskTotal: Infinity,
   maxOutputBytesTotal: 1 << 30,
   maxHeapPercent: 80,
   takeoverDelay: 1000,

@@ -48,9 +48,8 @@ test('a million queued and a million retained messages are there again after kil
     )
     const seconds = ((performance.now() - since) / 1000).toFixed(1)
     console.log(`listens after ${seconds} s; ${Math.round(now!)} MiB resident, ${Math.round(most!)} at most`)
-    const percents = broker.log.flatMap(
-      (line) => /recovering.*?percent\D+(\d+)|percent\D+(\d+).*recovering/.exec(line)?.slice(1).find(Boolean) ?? [],
-    )
+    const reading = broker.log.filter((line) => line.includes('recovering') && line.includes('directory'))
+    const percents = reading.flatMap((line) => /percent\D+(\d+)/.exec(line)?.[1] ?? [])
     console.log(
       broker.log
         .filter((line) => /recover/.test(line))
