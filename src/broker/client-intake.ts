@@ -42,8 +42,8 @@ export interface PacketBytes {
   readonly kept: number
 }
 
-/** How much of a kept packet is read at first: the longest topic, packet identifier and a generous property block. */
-const KEPT_HEAD = 131072
+/** How much of a kept PUBLISH is read at first: a usual topic, the packet identifier and a generous property block. */
+const KEPT_HEAD = 1024
 
 export abstract class ClientIntake {
   readonly connection: Connection
@@ -171,10 +171,20 @@ export abstract class ClientIntake {
   #keptPacket(first: number, length: number, kept: number): PacketBytes {
     // Only the handler of PUBLISH takes the frame over, and it is asked only while connected.
     const isPublish = first >>> 4 === PacketType.Publish && this.state === 'connected'
-    const bytes = new Uint8Array(isPublish ? Math.min(length, KEPT_HEAD) : length)
-    this.context.kept.read(kept, 0, bytes)
+    // Not a byte more than is needed: garbage outside V8's heap is collected late, and a collection forced by it is dear.
+    let bytes = this.#readKept(kept, isPublish ? Math.min(length, KEPT_HEAD) : length)
+    const topicEnd = 2 + ((bytes[0]! << 8) | bytes[1]!)
+    if (isPublish && topicEnd + KEPT_HEAD / 2 > bytes.length && bytes.length < length) {
+      bytes = this.#readKept(kept, Math.min(length, topicEnd + KEPT_HEAD))
+    }
     if (!isPublish) this.context.kept.release(kept)
     return { first, topicId: 0, bytes, offset: 0, length, inInbox: false, kept: isPublish ? kept : 0 }
+  }
+
+  #readKept(kept: number, size: number): Uint8Array {
+    const bytes = new Uint8Array(size)
+    this.context.kept.read(kept, 0, bytes)
+    return bytes
   }
 
   /** The handler waits for a promise: this client stands still until it settles, nobody else does. */

@@ -29,6 +29,8 @@ export interface BrokerSettings {
   maxSessions: number
   /** Seconds a session outlives its connection at most; Infinity = for ever. */
   sessionExpiry: number
+  /** The same for MQTT 5 clients, whose sessions not every store can hold; at most `sessionExpiry`. */
+  mqtt5SessionExpiry: number
   /** Bytes that may wait for the store before publishers do. */
   maxUnstoredBytes: number
   /** After a crash: how long clients that were connected have to come back before their wills are sent. */

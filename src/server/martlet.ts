@@ -14,13 +14,14 @@ import type { QoS } from '../mqtt/qos.ts'
 import { addressText, type ListeningAddress } from '../net/listening-address.ts'
 import { Reactor } from '../net/reactor.ts'
 import type { DurableStore } from '../store/durable-store.ts'
+import type { StoreMetrics } from '../store/journal/store-events.ts'
 import type { Counters } from '../telemetry/counters.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { ThrottledLog } from '../telemetry/throttled-log.ts'
 import { type Clock, systemClock } from '../timers/clock.ts'
 import { boundAddress, isMissingFamily, type ListenOptions, nativeListeners } from './listener-options.ts'
 import { listenerRules } from './listener-rules.ts'
-import { storeOf } from './open-store.ts'
+import { hasForeignStore, storableTopicLevels, storeFailure, storeOf, warnOfForeignStore } from './open-store.ts'
 import { overloadSettings } from './overload-settings.ts'
 import { SystemTopics } from './system-topics.ts'
 import { tlsOptions, tlsProblem } from './tls-files.ts'
@@ -44,6 +45,7 @@ export class Martlet {
   readonly #reactor: Reactor
   readonly #systemTopics: SystemTopics
   readonly #store: DurableStore
+  readonly #configuration: Configuration
   readonly #addresses: ListeningAddress[] = []
   readonly #listeners: number[] = []
   readonly #doors: { door: number; options: ListenOptions }[] = []
@@ -57,6 +59,7 @@ export class Martlet {
   constructor(parts: MartletParts) {
     const { configuration, log, hooks = {}, store = storeOf(configuration, log), clock = systemClock } = parts
     this.#store = store
+    this.#configuration = configuration
     this.#log = log
     this.#ready = store.volatile
     this.#broker = new Broker({ settings: brokerSettings(configuration), hooks, store, clock, log })
@@ -65,13 +68,19 @@ export class Martlet {
     this.#reactor.onStreamFailed = ({ remoteAddress: address }, reason) =>
       this.#throttled.warn(`stream:${reason}`, clock.now(), { address, reason }, 'a connection could not be set up')
     this.#broker.attach(this.#reactor)
-    this.#systemTopics = new SystemTopics(this.#broker, this.#reactor, version, configuration.sysInterval * 1000)
+    const told = { broker: this.#broker, reactor: this.#reactor, store }
+    this.#systemTopics = new SystemTopics(told, version, configuration.sysInterval * 1000)
   }
 
   /** What it counts, brought up to now by asking; one object, always the same. */
   get counters(): Counters {
     this.#broker.updateGauges()
     return this.#broker.counters
+  }
+
+  /** What its durable store counts and how large it is; live. Undefined without persistence. */
+  get storeMetrics(): Readonly<StoreMetrics> | undefined {
+    return this.#store.metrics
   }
 
   get addresses(): readonly ListeningAddress[] {
@@ -88,7 +97,12 @@ export class Martlet {
   }
 
   async #open(): Promise<void> {
-    await this.#store.open()
+    try {
+      await this.#store.open()
+    } catch (error) {
+      throw storeFailure(error, this.#configuration)
+    }
+    warnOfForeignStore(this.#configuration, this.#log)
     if (this.#store.volatile) return
     const started = performance.now()
     const { records, ...recovered } = await this.#broker.recover()
@@ -249,10 +263,11 @@ export function brokerSettings(configuration: Configuration): BrokerSettings {
     retryInterval: ms(configuration.retryInterval),
     outputLimit: configuration.outputLimit,
     outputHighWater: configuration.outputHighWater,
-    maxTopicLevels: configuration.maxTopicLevels,
+    maxTopicLevels: storableTopicLevels(configuration),
     maxSubscriptionsPerClient: configuration.maxSubscriptionsPerClient,
     maxSessions: configuration.maxSessions,
     sessionExpiry: configuration.persistentClientExpiration,
+    mqtt5SessionExpiry: hasForeignStore(configuration) ? 0 : configuration.persistentClientExpiration,
     maxUnstoredBytes: configuration.maxUnstoredBytes,
     willGracePeriod: ms(configuration.willGracePeriod),
     maxRetainedMessages: configuration.maxRetainedMessages,

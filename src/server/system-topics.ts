@@ -2,20 +2,24 @@
 // what the reactor has counted first.
 import type { Broker } from '../broker/broker.ts'
 import type { Reactor } from '../net/reactor.ts'
+import type { DurableStore } from '../store/durable-store.ts'
 import { SysTopics } from '../telemetry/sys-topics.ts'
+import { storeTopics } from './store-topics.ts'
 
 export class SystemTopics {
   readonly #broker: Broker
   readonly #reactor: Reactor
+  readonly #store: DurableStore
   readonly #version: string
   readonly #startedAt = performance.now()
   readonly #topics = new SysTopics()
   #timer: NodeJS.Timeout | undefined
 
   /** `interval` in ms; 0 publishes nothing. */
-  constructor(broker: Broker, reactor: Reactor, version: string, interval: number) {
-    this.#broker = broker
-    this.#reactor = reactor
+  constructor(parts: { broker: Broker; reactor: Reactor; store: DurableStore }, version: string, interval: number) {
+    this.#broker = parts.broker
+    this.#reactor = parts.reactor
+    this.#store = parts.store
     this.#version = version
     if (interval <= 0) return
     this.#publish()
@@ -32,7 +36,9 @@ export class SystemTopics {
     const broker = this.#broker
     broker.updateGauges()
     const heap = process.memoryUsage().heapUsed + this.#reactor.keptBytes
-    const facts = { version: `martlet ${this.#version}`, uptime: (performance.now() - this.#startedAt) / 1000, heap }
+    const uptime = (performance.now() - this.#startedAt) / 1000
+    const own = storeTopics(this.#store, broker.counters)
+    const facts = { version: `martlet ${this.#version}`, uptime, heap, own }
     for (const [topic, payload] of this.#topics.changed(broker.counters, facts)) {
       broker.publish({ topic, payload, qos: 0, retain: true })
     }

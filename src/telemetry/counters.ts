@@ -88,6 +88,8 @@ export class Counters {
   storeFailures = 0
   /** Publishes refused with 0x97 because the store failed. */
   publishesUnstored = 0
+  /** Publishes that wait for room in the store now, unanswered, their clients read no further. */
+  publishesWaiting = 0
 
   // Retained messages
   /** Kept now. */

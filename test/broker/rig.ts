@@ -65,6 +65,7 @@ export const SETTINGS: BrokerSettings = {
   maxSubscriptionsPerClient: 100,
   maxSessions: 1000,
   sessionExpiry: 3600,
+  mqtt5SessionExpiry: 3600,
   maxUnstoredBytes: 16 << 20,
   willGracePeriod: 30_000,
   shortcutAfter: 8,

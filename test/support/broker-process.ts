@@ -35,6 +35,7 @@ export interface Settings {
   durability?: 'fsync' | 'os' | 'none'
   max_unstored_bytes?: number
   store_segment_size?: number
+  store_min_free?: number
   will_grace_period?: number
 }
 
@@ -42,6 +43,8 @@ export interface BrokerOptions {
   settings?: Settings
   /** Default 0: any free port. */
   port?: number
+  /** Listeners as in the YAML file, instead of the one of `port` and `host`; the first must have a port. */
+  listeners?: readonly object[]
   /** Numeric address; default 127.0.0.1. */
   host?: string
   /** A whole configuration file instead of `settings`, `port` and `host`; its first listener is at 127.0.0.1. */
@@ -153,7 +156,7 @@ interface Command {
 
 const martletCommand = (folder: string, options: BrokerOptions): Command => {
   const file = join(folder, options.file?.name ?? 'martlet.yaml')
-  const listeners = [{ port: options.port ?? 0, host: options.host ?? '127.0.0.1' }]
+  const listeners = options.listeners ?? [{ port: options.port ?? 0, host: options.host ?? '127.0.0.1' }]
   const small = tinySizes && !options.usualSizes
   const settings = { listeners, allow_anonymous: true, ...options.settings, ...(small ? tiny : {}) }
   const yaml = Object.entries(settings).map(([key, value]) => `${key}: ${JSON.stringify(value)}\n`)
@@ -199,8 +202,9 @@ const bondage = (): string[] => (existsSync('/usr/bin/setpriv') ? ['/usr/bin/set
 const limits = ({ descriptorLimit }: BrokerOptions): string[] =>
   descriptorLimit === undefined ? [] : ['/usr/bin/prlimit', `--nofile=${descriptorLimit}:${descriptorLimit}`]
 
+/** Without this run's settings, but in a sanitized pass with the sanitizer build and the runtime that goes with it. */
 const environment = (): NodeJS.ProcessEnv => {
-  const own = (name: string) => name.startsWith('MARTLET_') || name === 'NODE_OPTIONS'
+  const own = (name: string) => (name.startsWith('MARTLET_') && name !== 'MARTLET_PREBUILD') || name === 'NODE_OPTIONS'
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !own(name)))
 }
 

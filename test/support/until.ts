@@ -1,13 +1,12 @@
 // Waiting for what no event tells: the state of another process, a counter. Asserts that it comes, never how soon.
 import { readdirSync, readFileSync } from 'node:fs'
 
-const DEADLINE = 15_000
 const pause = () => new Promise((resolve) => setTimeout(resolve, 5))
 
-/** Looks again and again until this holds; fails after a long while, saying what it waited for. */
-export async function until(what: string, holds: () => boolean): Promise<void> {
-  for (const end = performance.now() + DEADLINE; !holds(); await pause()) {
-    if (performance.now() > end) throw new Error(`not within ${DEADLINE / 1000} s: ${what}`)
+/** Looks again and again until this holds; fails after so many seconds, saying what it waited for. */
+export async function until(what: string, holds: () => boolean, deadline = 15): Promise<void> {
+  for (const end = performance.now() + deadline * 1000; !holds(); await pause()) {
+    if (performance.now() > end) throw new Error(`not within ${deadline} s: ${what}`)
   }
 }
 

@@ -15,6 +15,7 @@ import { forwardableProperties } from '../forwardable-properties.ts'
 import type { Verdict } from '../hooks.ts'
 import { provenUsername } from '../listener-rules.ts'
 import { awaitTurn, holdBackRefusal, takeoverDelay } from '../overload/connect-delays.ts'
+import type { BrokerSettings } from '../settings.ts'
 
 const NEVER = 0xffffffff
 
@@ -148,7 +149,7 @@ function connectProblem(client: Client, packet: ConnectPacket): { reasonCode: Re
 function memoryProblem(client: Client, packet: ConnectPacket): { reasonCode: ReasonCode; text: string } | undefined {
   const { counters, overload, sessions, settings } = client.context
   if (sessions.get(packet.clientId) !== undefined) return undefined
-  const isPersistent = sessionExpiry(packet, settings.sessionExpiry) > 0
+  const isPersistent = sessionExpiry(packet, settings) > 0
   if (!overload.memory.isHeapShort && !(isPersistent && overload.memory.areQueuesFull)) return undefined
   counters.refusedForMemory++
   return { reasonCode: ReasonCode.QuotaExceeded, text: 'memory is short' }
@@ -199,10 +200,15 @@ function finishConnect(
 function openSession(client: Client, packet: ConnectPacket, proof: Uint8Array | undefined): void {
   const { context } = client
   const { settings, sessions, journal } = context
-  const expiryInterval = sessionExpiry(packet, settings.sessionExpiry)
+  const expiryInterval = sessionExpiry(packet, settings)
   if (expiryInterval > 0 && journal.isFailing) {
     // Its session could not be stored, and one that is only resumed could not say what was sent under which identifier.
     refuse(client, ReasonCode.QuotaExceeded, 'the store fails')
+    return
+  }
+  if (expiryInterval > 0 && journal.isShort && sessions.get(packet.clientId) === undefined) {
+    // Who has a session may come: what waits for it can go then, and space with it.
+    refuse(client, ReasonCode.QuotaExceeded, 'space for the store is short')
     return
   }
   // Asked before, but authentication takes its time.
@@ -258,9 +264,10 @@ function openSession(client: Client, packet: ConnectPacket, proof: Uint8Array | 
   })
 }
 
-function sessionExpiry(packet: ConnectPacket, most: number): number {
-  if (packet.protocolVersion === 5) return effectiveExpiry(packet.properties.sessionExpiryInterval ?? 0, most)
-  return packet.cleanStart ? 0 : most // [MQTT-3.1.2-6]
+function sessionExpiry(packet: ConnectPacket, settings: BrokerSettings): number {
+  if (packet.protocolVersion === 5)
+    return effectiveExpiry(packet.properties.sessionExpiryInterval ?? 0, settings.mqtt5SessionExpiry)
+  return packet.cleanStart ? 0 : settings.sessionExpiry // [MQTT-3.1.2-6]
 }
 
 function effectiveKeepAlive(packet: ConnectPacket, most: number): number {

@@ -21,8 +21,9 @@ const QUIET_SHARE = 1 / 8
 const QUIET_BYTES = 256 * 1024
 /** So many quiet looks in a row: what comes in waves of a second is not over between two of them. */
 const QUIET_LOOKS = 2
-/** Between two trims, ms. */
-const TRIM_EVERY = 10_000
+/** Between two trims, ms; and so many times what the last one took. */
+const TRIM_EVERY = 4000
+const TRIM_SPACING = 100
 
 export class MemoryReturn {
   readonly #parts: MemoryReturnParts
@@ -31,7 +32,7 @@ export class MemoryReturn {
   /** Bytes moved in the busiest second since the last trim. */
   #busiest = 0
   #quiet = 0
-  #trimmedAt = Number.NEGATIVE_INFINITY
+  #nextTrim = Number.NEGATIVE_INFINITY
   /** Resident memory after the last trim; the first look's before there was one. */
   #base: number | undefined
   /** Nothing has happened since the last decision. */
@@ -52,7 +53,7 @@ export class MemoryReturn {
     this.#busiest = Math.max(this.#busiest, moved)
     const isQuiet = moved <= Math.max(QUIET_BYTES, this.#busiest * QUIET_SHARE)
     this.#quiet = isQuiet ? this.#quiet + 1 : 0
-    if (this.#quiet < QUIET_LOOKS || now - this.#trimmedAt < TRIM_EVERY) return
+    if (this.#quiet < QUIET_LOOKS || now < this.#nextTrim) return
     const resident = this.#resident()
     if (resident - this.#base < Math.max(WORTH, this.#base * WORTH_SHARE)) {
       this.#base = Math.min(this.#base, resident)
@@ -65,12 +66,13 @@ export class MemoryReturn {
   #trim(now: number, before: number): void {
     const start = performance.now()
     this.#parts.trim()
-    this.#trimmedAt = now
     this.#base = this.#resident()
     this.#busiest = 0
     this.#isSettled = true
     this.#parts.counters.memoryReturned += Math.max(0, before - this.#base)
-    const fields = { before, after: this.#base, ms: Math.round((performance.now() - start) * 10) / 10 }
+    const took = performance.now() - start
+    this.#nextTrim = now + Math.max(TRIM_EVERY, took * TRIM_SPACING)
+    const fields = { before, after: this.#base, ms: Math.round(took * 10) / 10 }
     this.#parts.log.debug(fields, 'memory given back to the system')
   }
 }

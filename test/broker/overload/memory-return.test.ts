@@ -71,13 +71,13 @@ test('memory that is in use stays, and is not asked for again and again', () => 
   assert.is(process.counters.memoryReturned, 0)
 })
 
-test('waves of traffic: at most one trim in ten seconds', () => {
+test('waves of traffic: at most one trim in four seconds', () => {
   const process = new Process()
-  for (let wave = 0; wave < 25; wave++) {
+  for (let wave = 0; wave < 33; wave++) {
     process.seconds(1, 100 * MiB, 50 * MiB)
-    process.seconds(3, 0)
+    process.seconds(2, 0)
   }
-  assert.ok(process.trims > 5 && process.trims <= 10, `${process.trims} trims in 100 s`)
+  assert.ok(process.trims > 10 && process.trims <= 25, `${process.trims} trims in 100 s`)
 })
 
 test('a broker that does nothing does not even look', () => {
