@@ -144,7 +144,7 @@ test(`a storm of ${stormy} connects and disconnects`, async () => {
 
 const wills = longSize(10_000)
 test(`${wills} wills at once`, async () => {
-  await besiege(`${wills} wills`, { settings: { maxConnections: 12_000 } }, async (target) => {
+  await besiege(`${wills} wills`, { settings: { maxConnections: 12_000, maxQueuedMessages: wills } }, async (target) => {
     const watcher = await RawClient.connect(target.address(), { clientId: 'watcher' })
     await watcher.subscribe(['will/+', 1])
     const will = (n: number) => ({ topic: `will/${n}`, payload: 'gone', qos: 1 as const })
