@@ -144,27 +144,31 @@ test(`a storm of ${stormy} connects and disconnects`, async () => {
 
 const wills = longSize(10_000)
 test(`${wills} wills at once`, async () => {
-  await besiege(`${wills} wills`, { settings: { maxConnections: 12_000 } }, async (target) => {
-    const watcher = await RawClient.connect(target.address(), { clientId: 'watcher' })
-    await watcher.subscribe(['will/+', 1])
-    const will = (n: number) => ({ topic: `will/${n}`, payload: 'gone', qos: 1 as const })
-    const clients = await dial(target, 0, wills, (n) => [connect({ clientId: `w${n}`, will: will(n) })])
-    for (const client of clients) await client.expect('20 02 00 00')
-    for (const client of clients) client.reset()
-    const topics = new Set<string>()
-    while (topics.size < wills) {
-      const message = watcher.acknowledge(await watcher.nextPacket(`will ${topics.size} of ${wills}`))
-      if (message) topics.add(message.topic)
-    }
-    const { counters } = await target.state()
-    assert.is(counters.willsPublished, wills)
-    if (counters.willsPostponed > 0) {
-      await until('the log tells of it', async () =>
-        (await target.state()).warnings.some((line) => line.includes('many wills at once')),
-      )
-    }
-    await watcher.disconnect()
-  })
+  await besiege(
+    `${wills} wills`,
+    { settings: { maxConnections: 12_000, maxQueuedMessages: wills } },
+    async (target) => {
+      const watcher = await RawClient.connect(target.address(), { clientId: 'watcher' })
+      await watcher.subscribe(['will/+', 1])
+      const will = (n: number) => ({ topic: `will/${n}`, payload: 'gone', qos: 1 as const })
+      const clients = await dial(target, 0, wills, (n) => [connect({ clientId: `w${n}`, will: will(n) })])
+      for (const client of clients) await client.expect('20 02 00 00')
+      for (const client of clients) client.reset()
+      const topics = new Set<string>()
+      while (topics.size < wills) {
+        const message = watcher.acknowledge(await watcher.nextPacket(`will ${topics.size} of ${wills}`))
+        if (message) topics.add(message.topic)
+      }
+      const { counters } = await target.state()
+      assert.is(counters.willsPublished, wills)
+      if (counters.willsPostponed > 0) {
+        await until('the log tells of it', async () =>
+          (await target.state()).warnings.some((line) => line.includes('many wills at once')),
+        )
+      }
+      await watcher.disconnect()
+    },
+  )
 })
 
 const retained = longSize(1_000_000)

@@ -2,6 +2,7 @@
 // nothing wrong stay connected and lose nothing.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { JumpingClock } from '../support/jumping-clock.ts'
 import { connect, hex, publish } from '../support/packets.ts'
 import { closeClients, RawClient } from '../support/raw-client.ts'
 import { until } from '../support/until.ts'
@@ -122,7 +123,9 @@ test(`${lost} wills at once are all published, spread over turns`, async () => {
 })
 
 test('failed logins are answered later and later, the right password at once, and other addresses do not notice', async () => {
+  const clock = new JumpingClock()
   const options = {
+    clock,
     loginDelay: 0.2,
     loginDelayMax: 0.4,
     authenticate: ({ password, clientId }: { password: Uint8Array | undefined; clientId: string }) =>
@@ -150,6 +153,10 @@ test('failed logins are answered later and later, the right password at once, an
     const flood = await Promise.all(range(80).map(() => guess('wrong', '127.0.0.2')))
     for (const client of flood) assert.is((await client.readToEnd()).bytes[0], 0x20)
     assert.ok(counters.loginsRefused > 0)
+    assert.is(counters.loginsDelayed, 3 + 64)
+    // One failure is forgiven every ten seconds: after an hour the address is as good as new.
+    clock.leap(3600)
+    await attack()
     assert.is(counters.loginsDelayed, 3 + 64)
   })
 })
