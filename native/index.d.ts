@@ -196,7 +196,8 @@ export interface NativeReactor {
   /**
    * Begins a connection; returns its slot and generation. Commands to it do nothing before `opened`, but for `finish` and
    * `close`, which take it back. No deadline: TypeScript closes what takes too long. Throws an Error with `code` and
-   * `syscall` for what is known at once (ECONNREFUSED of a Unix socket, EMFILE, EADDRNOTAVAIL, ENOBUFS: no free slot).
+   * `syscall` for what is known at once (ECONNREFUSED of a Unix socket, EMFILE, EADDRNOTAVAIL; ENOBUFS: no free slot;
+   * ECANCELED: the reactor is closed).
    */
   connect(options: ConnectOptions): [slot: number, generation: number]
   /** The port a listener is bound to. */

@@ -145,8 +145,11 @@ Napi::Value ReactorObject::listen(const Napi::CallbackInfo& info) {
 
 Napi::Value ReactorObject::connect(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  OpenReactor* open = opened(env);
-  if (!open) return env.Undefined();
+  if (!open_ || closed_) {  // as the reactor says it while it closes: whoever dials hears of it in one way
+    throw_system_error(env, ECANCELED, "connect", "the reactor is closed");
+    return env.Undefined();
+  }
+  OpenReactor* open = open_;
   Arguments arguments(env);
   if (!info[0].IsObject()) return arguments.fail("connect(options)"), env.Undefined();
   ConnectOptions options;

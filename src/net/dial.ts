@@ -212,11 +212,14 @@ export class Dial implements WheelEntry, ConnectReceiver {
       this.#attempt = this.#dialer.reactor.connect({ ...named, ...rest, ...where }, this)
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
-      if (code === undefined) {
-        this.#giveUp({ address: this.#address(), reason: 'system', code: 'ECANCELED' })
+      const address = this.#address()
+      if (code !== undefined && code !== 'ECANCELED') {
+        this.#failed({ address, reason: 'system', code })
         return
       }
-      this.#failed({ address: this.#address(), reason: 'system', code })
+      // The reactor is closed; or the error is no system's but a bug, which is not to be tried again.
+      this.#giveUp({ address, reason: 'system', code: 'ECANCELED' })
+      if (code === undefined) throw error
     }
   }
 

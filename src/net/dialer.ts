@@ -128,6 +128,7 @@ export class Dialer {
   /** For Dial: counts and logs. */
   connected(target: string, address: string): void {
     this.counters.connected++
+    this.#throttled.flush(this.clock.now())
     this.#log.info({ target, address }, 'connected')
   }
 

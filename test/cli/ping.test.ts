@@ -1,11 +1,13 @@
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createServer as createTlsServer } from 'node:tls'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ping } from '../../src/cli/commands/ping.ts'
+import { Authority } from '../net/certificates.ts'
 
 const CONNACK = Uint8Array.of(0x20, 2, 0, 0)
 
@@ -38,6 +40,24 @@ test('its Unix socket, instead of a port', async () => {
   server.close()
   assert.is(await ping.run(['--unix', join(folder, 'nobody')]), 1)
   rmSync(folder, { recursive: true })
+})
+
+test('with --cafile it speaks TLS, and believes only a certificate of that name', async () => {
+  const authority = new Authority()
+  const { certfile, keyfile } = authority.issue('server', '/CN=broker.example', ['DNS:broker.example', 'IP:127.0.0.1'])
+  const server = createTlsServer({ cert: readFileSync(certfile), key: readFileSync(keyfile) }, (socket) =>
+    socket.on('error', () => {}).once('data', () => socket.end(CONNACK)),
+  )
+  server.on('tlsClientError', () => {}).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const port = String((server.address() as { port: number }).port)
+  const cafile = authority.certificate
+  assert.is(await ping.run(['-p', port, '--cafile', cafile]), 0)
+  assert.is(await ping.run(['-p', port, '--cafile', cafile, '--servername', 'broker.example']), 0)
+  assert.is(await ping.run(['-p', port, '--cafile', cafile, '--servername', 'other.example']), 1)
+  assert.is(await ping.run(['-p', port, '--cafile', keyfile]), 3)
+  assert.is(await ping.run(['-p', port, '--cafile', '/nowhere.pem']), 3)
+  server.close()
 })
 
 test('with --wait it asks until the broker serves: first it is not there, then it is not ready', async () => {

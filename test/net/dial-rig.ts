@@ -3,7 +3,7 @@
 import { once } from 'node:events'
 import { readdirSync, readlinkSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
-import { openClientReactor } from '../../src/net/client-reactor.ts'
+import { type ClientReactorSettings, openClientReactor } from '../../src/net/client-reactor.ts'
 import type { Connection, ConnectionReceiver } from '../../src/net/connection.ts'
 import type { Dial, DialFailure, DialOptions, DialReceiver } from '../../src/net/dial.ts'
 import { Dialer, type DialerOptions } from '../../src/net/dialer.ts'
@@ -19,6 +19,8 @@ export class Asker implements DialReceiver, ConnectionReceiver {
   connection: Connection | undefined
   dial!: Dial
   onConnected: (connection: Connection) => void = () => {}
+  /** What it does whenever it is told something. */
+  onTold: (what: string) => void = () => {}
   readonly #changed: () => void
 
   constructor(changed: () => void) {
@@ -70,6 +72,7 @@ export class Asker implements DialReceiver, ConnectionReceiver {
 
   #tell(what: string): void {
     this.told.push(what)
+    this.onTold(what)
     this.#changed()
   }
 }
@@ -84,9 +87,9 @@ export class Dialing {
   readonly #peers: Socket[] = []
   #wakers: (() => void)[] = []
 
-  constructor(options: Partial<DialerOptions> = {}, maxConnections = 64) {
+  constructor(options: Partial<DialerOptions> = {}, settings: ClientReactorSettings = {}) {
     this.reactor = openClientReactor({
-      settings: { maxConnections, poison: true },
+      settings: { maxConnections: 64, poison: true, ...settings },
       handleBug: (error) => this.bugs.push(error),
     })
     const line = (fields: LogFields, message: string): void => {
@@ -162,11 +165,11 @@ export class Dialing {
 export function withDialing(
   run: (dialing: Dialing) => Promise<void>,
   options: Partial<DialerOptions> = {},
-  maxConnections?: number,
+  settings?: ClientReactorSettings,
 ): () => Promise<void> {
   return async () => {
     const before = new Set(descriptors())
-    const dialing = new Dialing(options, maxConnections)
+    const dialing = new Dialing(options, settings)
     try {
       await run(dialing)
     } finally {

@@ -1,7 +1,7 @@
 // Connections of ours with real sockets: every way they begin, fail, end and begin again. The clock is the test's: nobody
 // waits. Each test also shows that no descriptor is left behind.
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -179,7 +179,9 @@ test(
     assert.is(dialing.dialer.counters.selfConnections, 1)
     assert.equal(dialing.lines, ['a connection reached itself: nobody listens there ELOOP'])
     assert.is(dialing.reactor.memory.totals[Total.Connected], 0)
-    // No TIME_WAIT: who should listen there can.
+    // No TIME_WAIT: who should listen there can, whatever options its socket has.
+    const hex = port.toString(16).toUpperCase().padStart(4, '0')
+    assert.not.match(readFileSync('/proc/net/tcp', 'utf8'), new RegExp(`:${hex} `))
     assert.is(await dialing.serve(() => {}, { port }), port)
   }),
 )
@@ -289,22 +291,39 @@ test(
   ),
 )
 
-test(
-  'two thousand dials at once: all stand, and a close ends them all',
-  withDialing(
-    async (dialing) => {
-      const port = await dialing.serve(() => {})
-      const askers = Array.from({ length: 2000 }, () => dialing.dial({ host: HOST, port }))
-      await dialing.until(() => askers.every((asker) => asker.told.includes('connected')))
-      assert.is(dialing.dialer.counters.connected, 2000)
-      assert.is(dialing.reactor.memory.totals[Total.Connected], 2000)
-      dialing.dialer.close()
-      await dialing.until(() => askers.every((asker) => asker.told.at(-1) === `closed ${CloseReason.Command}`))
-    },
-    {},
-    2000,
-  ),
-)
+/** The least the reactor accepts: everything is told in many turns. */
+const TINY = { inboxRecords: 64, inboxSize: 4096, outboxWords: 256, outboxSize: 256, readSize: 64 }
+
+for (const [name, sizes] of [
+  ['usual', {}],
+  ['tiny', TINY],
+] as const) {
+  test(
+    `two thousand dials at once: all stand, each is answered, and a close ends them all (${name} sizes)`,
+    withDialing(
+      async (dialing) => {
+        const port = await dialing.serve((socket) => socket.on('data', () => socket.write(PINGRESP)))
+        const told: Record<string, number> = {}
+        const askers = Array.from({ length: 2000 }, () =>
+          dialing.dial({ host: HOST, port }, (asker) => {
+            asker.onConnected = (connection) => connection.send(PINGREQ)
+            asker.onTold = (what) => {
+              told[what] = (told[what] ?? 0) + 1
+            }
+          }),
+        )
+        await dialing.until(() => told['packet 208'] === 2000)
+        assert.is(dialing.dialer.counters.connected, 2000)
+        assert.is(dialing.reactor.memory.totals[Total.Connected], 2000)
+        dialing.dialer.close()
+        await dialing.until(() => told[`closed ${CloseReason.Command}`] === 2000)
+        assert.ok(askers.every((asker) => asker.told.length === 3))
+      },
+      {},
+      { maxConnections: 2000, ...sizes },
+    ),
+  )
+}
 
 test(
   'no free slot: an error like any other, and the next round finds one',
@@ -322,103 +341,8 @@ test(
       await dialing.until(() => second.told.includes('connected'))
     },
     {},
-    1,
+    { maxConnections: 1 },
   ),
 )
-
-test(
-  'close, in every state there is: nothing more is told, nothing is left',
-  withDialing(
-    async (dialing) => {
-      const port = await dialing.serve(() => {})
-      const refused = await dialing.freePort()
-      const waiting = dialing.dial({ host: HOST, port: refused, retry: { min: 100, max: 100 } })
-      await dialing.until(() => waiting.told.includes('waiting'))
-      const connected = dialing.dial({ host: HOST, port })
-      await dialing.until(() => connected.told.includes('connected'))
-      const resolving = dialing.dial({ host: 'never.example', port })
-      const connecting = dialing.dial({ host: HOST, port })
-      await Promise.resolve()
-      await Promise.resolve()
-      assert.equal(
-        [waiting, connected, resolving, connecting].map((asker) => asker.dial.state),
-        ['waiting', 'connected', 'resolving', 'connecting'],
-      )
-      dialing.dialer.close()
-      dialing.dialer.close()
-      await dialing.until(() => connected.told.length === 2)
-      dialing.pass(100_000)
-      await rounds(5)
-      assert.equal(waiting.told, ['system ECONNREFUSED', 'waiting'])
-      assert.equal(connected.told, ['connected', `closed ${CloseReason.Command}`])
-      assert.equal([...resolving.told, ...connecting.told], [])
-      assert.is(dialing.dialer.size, 0)
-      assert.throws(() => dialing.dial({ host: HOST, port }), /closed/)
-    },
-    { lookup: () => new Promise(() => {}) },
-  ),
-)
-
-test(
-  'stop: the connection lives on, and is not made again',
-  withDialing(async (dialing) => {
-    const sockets: Socket[] = []
-    const port = await dialing.serve((socket) => sockets.push(socket))
-    const asker = dialing.dial({ host: HOST, port, retry: { min: 100, max: 100 } })
-    await dialing.until(() => asker.told.includes('connected') && sockets.length === 1)
-    asker.dial.stop()
-    sockets[0]!.write(PINGRESP)
-    await dialing.until(() => asker.told.includes('packet 208'))
-    sockets[0]!.resetAndDestroy()
-    await dialing.until(() => asker.told.length === 3)
-    dialing.pass(1000)
-    assert.equal([asker.dial.state, asker.told.includes('waiting')], ['closed', false])
-  }),
-)
-
-test(
-  'the reactor closes: those that connect and those that stand are told, and nobody tries again',
-  withDialing(async (dialing) => {
-    const port = await dialing.serve(() => {})
-    const retry = { min: 100, max: 100 }
-    const stands = dialing.dial({ host: HOST, port, retry })
-    await dialing.until(() => stands.told.includes('connected'))
-    const connecting = dialing.dial({ host: HOST, port, retry })
-    await Promise.resolve()
-    await Promise.resolve()
-    const resolving = dialing.dial({ host: HOST, port, retry })
-    dialing.reactor.close()
-    await dialing.until(() => [stands, connecting, resolving].every((asker) => asker.dial.state === 'closed'))
-    assert.equal(stands.told, ['connected', `closed ${CloseReason.ReactorClosed}`, 'given up'])
-    assert.equal(connecting.told, ['given up ECANCELED'])
-    assert.equal(resolving.told, ['given up ECANCELED'])
-  }),
-)
-
-test('a receiver that throws costs its own connection, which is closed and dialed again', async () => {
-  let thrown = 0
-  await withDialing(async (dialing) => {
-    const port = await dialing.serve(() => {})
-    const asker = dialing.dial({ host: HOST, port, retry: { min: 100, max: 100 } }, (it) => {
-      it.onConnected = () => {
-        if (thrown++ === 0) throw new Error('a bug of the receiver')
-      }
-    })
-    await dialing.until(() => asker.told.includes('waiting'))
-    assert.match(String(dialing.bugs.pop()), /a bug of the receiver/)
-    dialing.pass(110)
-    await dialing.until(() => asker.count('connected') === 2)
-    assert.is(dialing.reactor.connectionCount, 1)
-  })()
-})
-
-test('options that cannot be are refused at once', async () => {
-  await withDialing(async (dialing) => {
-    for (const options of [{}, { host: HOST }, { host: HOST, port: 0 }, { host: HOST, port: 1, connectTimeout: 0 }]) {
-      assert.throws(() => dialing.dial(options), RangeError)
-    }
-    assert.is(dialing.dialer.size, 0)
-  })()
-})
 
 test.run()

@@ -1,6 +1,7 @@
 // `martlet ping`: is a broker serving? One CONNECT, one CONNACK, exit code 0. For health checks of containers, and with
 // --wait for scripts that start a broker and go on when it is there.
 
+import { readFileSync } from 'node:fs'
 import { CommanderError, Command as Parser } from 'commander'
 import { openClientReactor } from '../../net/client-reactor.ts'
 import type { Connection, ConnectionReceiver } from '../../net/connection.ts'
@@ -20,6 +21,8 @@ interface PingOptions {
   readonly host: string
   readonly port: string
   readonly unix?: string
+  readonly cafile?: string
+  readonly servername?: string
   readonly timeout: string
   readonly wait?: string
 }
@@ -32,6 +35,8 @@ export const ping: Command = {
       .option('-h, --host <host>', 'host of the broker', '127.0.0.1')
       .option('-p, --port <port>', 'port of the broker', '1883')
       .option('--unix <path>', 'its Unix socket, instead of host and port')
+      .option('--cafile <file>', 'speak TLS; who may have signed its certificate')
+      .option('--servername <name>', 'the name in its certificate, if that is not the host')
       .option('--timeout <seconds>', 'how long to wait for an answer', '4')
       .option('--wait <seconds>', 'ask again until it serves, for so long')
       .helpOption('--help', 'show this')
@@ -42,7 +47,7 @@ export const ping: Command = {
       if (!(error instanceof CommanderError)) throw error
       return error.exitCode === 0 ? ExitCode.Fine : ExitCode.Invalid
     }
-    const { host, port, unix, timeout, wait } = parser.opts<PingOptions>()
+    const { host, port, unix, cafile, servername, timeout, wait } = parser.opts<PingOptions>()
     const problem = problemWith(port, timeout, wait)
     if (problem !== undefined) {
       process.stderr.write(`Error: ${problem}\n`)
@@ -50,8 +55,18 @@ export const ping: Command = {
     }
     const connectTimeout = Number(timeout) * 1000
     const target = unix === undefined ? { host, port: Number(port) } : { socketPath: unix }
-    const patience = wait === undefined ? undefined : Number(wait) * 1000
-    const answer = await knock({ ...target, connectTimeout }, patience)
+    const name = servername ?? (unix === undefined ? undefined : 'localhost')
+    const named = name === undefined ? {} : { serverName: name }
+    let answer: string
+    try {
+      const authorities = cafile === undefined ? undefined : readFileSync(cafile, 'utf8')
+      const patience = wait === undefined ? undefined : Number(wait) * 1000
+      answer = await knock({ ...target, ...named, connectTimeout }, authorities, patience)
+    } catch (error) {
+      if (cafile === undefined) throw error
+      process.stderr.write(`Error: ${cafile}: ${(error as Error).message}\n`)
+      return ExitCode.Invalid
+    }
     process.stdout.write(`${answer}\n`)
     return answer === SERVING ? ExitCode.Fine : ExitCode.Failed
   },
@@ -70,15 +85,21 @@ const NO_ANSWER = 'closed without an answer'
 const NOT_MQTT = 'the answer is not MQTT'
 const RETRY = { min: 200, max: 2000 }
 
-/** What a broker says to one CONNECT; with `patience` (ms), it is asked until it serves. */
-async function knock(target: DialOptions & { readonly connectTimeout: number }, patience?: number): Promise<string> {
+interface Target extends DialOptions {
+  readonly connectTimeout: number
+}
+
+/** What a broker says to one CONNECT; with `patience` (ms), it is asked until it serves. Throws when `authorities` are none. */
+async function knock(target: Target, authorities: string | undefined, patience: number | undefined): Promise<string> {
   // Nothing but a CONNACK is read: a longer packet is told as oversized before it is there.
   const reactor = openClientReactor({ settings: { maxConnections: 1, unadmittedPacketLimit: CONNACK_SIZE } })
   const dialer = new Dialer({ reactor, log: openLog({ level: 'silent', format: 'text', destinations: [] }) })
   try {
+    const tls = authorities === undefined ? {} : { tls: reactor.secureCaller({ authorities, protocols: ['mqtt'] }) }
+    const retry = patience === undefined ? {} : { retry: RETRY }
     return await new Promise((settle) => {
       const visitor = new Visitor(target.connectTimeout, patience === undefined ? settle : ifServing(settle))
-      dialer.dial(patience === undefined ? target : { ...target, retry: RETRY }, visitor)
+      dialer.dial({ ...target, ...tls, ...retry }, visitor)
       if (patience !== undefined) setTimeout(() => settle(visitor.answer), patience).unref()
     })
   } finally {
@@ -115,8 +136,8 @@ class Visitor implements DialReceiver, ConnectionReceiver {
     return this
   }
 
-  handleDialFailed({ address, reason, code }: DialFailure): void {
-    this.answer = reason === 'timeout' ? TOO_LATE : `${code} ${address}`
+  handleDialFailed({ address, reason, code, detail }: DialFailure): void {
+    this.answer = reason === 'timeout' ? TOO_LATE : `${detail ?? code} ${address}`
   }
 
   handleGivenUp(failure: DialFailure | undefined): void {
