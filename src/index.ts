@@ -28,6 +28,15 @@ export type { ListeningAddress, ListenOptions, Martlet } from './server/martlet.
 export type { DurableStore } from './store/durable-store.ts'
 export type { StoreMetrics } from './store/journal/store-events.ts'
 export type { JournalRecord } from './store/journal-record.ts'
+export {
+  type Durability,
+  JournalStore,
+  type JournalStoreOptions,
+  type RecoveryProgress,
+  type StoreEvent,
+  type StoreMetrics,
+} from './store/journal-store.ts'
+export { StoreError } from './store/store-error.ts'
 export type { Logger } from './telemetry/log.ts'
 
 /** Settings as in docs/configuration.md, in camelCase, and what only a program can give. */
@@ -35,7 +44,7 @@ export type CreateBrokerOptions = ConfigurationOptions &
   Hooks & {
     /** Default: says nothing. */
     readonly log?: Logger
-    /** Default: memory only. */
+    /** Default: what `persistence` says. Opened and closed by the broker. */
     readonly store?: DurableStore
     /** For tests that drive time. */
     readonly clock?: Clock
