@@ -29,6 +29,8 @@ export function judge(row: Row, subject: string): Judgement | undefined {
       return compare(`≤ ${target.bytes} bytes`, target.bytes, medianOf(cell, 'bytesPerConnection'), bytes, [cell])
     case 'rate':
       return rate(row, subject, target)
+    case 'after':
+      return compare(`≤ ${target.percent} %`, target.percent, medianOf(cell, 'rssAfterPct'), percent, [cell])
     case 'latency':
       return compare('p50 ≤ mosquitto', 1, ratio(row, subject, 'mosquitto', 'p50Us'), times, [
         cell,
@@ -83,4 +85,5 @@ export function cellOf(row: Row, broker: string): Cell | undefined {
 }
 
 const times = (value: number): string => `${value.toFixed(2)} ×`
+const percent = (value: number): string => `${value.toFixed(1)} %`
 const bytes = (value: number): string => `${Math.round(value)} bytes`

@@ -3,7 +3,6 @@
 // rest of its time. A clock that is older than the newest record is not believed: then nothing has expired.
 import type { QoS } from '../mqtt/qos.ts'
 import { InboundQos2 } from '../qos/inbound-qos2.ts'
-import { MessageQueue } from '../qos/message-queue.ts'
 import { OutboundInflight } from '../qos/outbound-inflight.ts'
 import type { DurableStore } from '../store/durable-store.ts'
 import type { WillSet } from '../store/journal-record.ts'
@@ -13,6 +12,7 @@ import { StoredMessage } from './journal-batch.ts'
 import { Delivery, Message } from './message.ts'
 import { type RecoveredDelivery, type RecoveredSession, RecoveredState } from './recovered-state.ts'
 import { Session } from './session.ts'
+import { SessionQueue } from './session-queue.ts'
 import type { Will } from './wills.ts'
 
 /** What was put back, for the log. */
@@ -115,8 +115,8 @@ class Recovery {
   }
 
   #queue(session: Session, { queue }: RecoveredSession): void {
-    const { counters, journal, queueLimits } = this.#context
-    const restored = new MessageQueue<Delivery>(queueLimits)
+    const { counters, journal } = this.#context
+    const restored = new SessionQueue(this.#context, session)
     for (const entry of queue) {
       const delivery = this.#delivery(entry)
       if (delivery === undefined) continue

@@ -6,7 +6,7 @@
 import { listenerSettings } from './schema-listener.ts'
 import { overload } from './schema-overload.ts'
 import { reactor } from './schema-reactor.ts'
-import { boolean, bytes, choice, integer, list, path, seconds, text } from './setting.ts'
+import { boolean, bytes, choice, integer, list, map, path, persistenceChoice, seconds, text } from './setting.ts'
 
 const KiB = 1024
 const MiB = 1024 * KiB
@@ -77,14 +77,18 @@ const sessions = {
     range: [1, PRACTICALLY_UNLIMITED],
     doc: 'Subscriptions of one session. A SUBSCRIBE beyond it is answered with failure.',
   }),
-  persistence: boolean({
+  persistence: persistenceChoice({
     default: false,
-    doc: 'Whether sessions, queued and retained messages and wills survive a restart. `npm start` without a configuration file has it on.',
-    mosquitto: true,
+    doc: 'Whether sessions, queued and retained messages and wills survive a restart. `npm start` without a configuration file has it on. `aedes:PACKAGE` keeps them in an aedes-persistence 11 backend instead of Martlet’s own store, such as `aedes:aedes-persistence-redis`; the package is looked for from the folder of the configuration file, the working directory and Martlet itself. [What such a backend cannot hold](store.md#aedes-backends).',
+    mosquitto: '`true` and `false` as in Mosquitto.',
+  }),
+  persistence_options: map({
+    default: {},
+    doc: 'With `persistence: aedes:PACKAGE`, the options the package is called with: a mapping in YAML, JSON elsewhere.',
   }),
   durability: choice(['fsync', 'os', 'none'], {
     default: 'fsync',
-    doc: 'With persistence, what an acknowledgement promises. `fsync`: what it acknowledges is on disk and outlives a power loss. `os`: it is with the operating system; a power loss or a kernel crash takes the last seconds, the end of the process nothing. `none`: it waits for nothing and is written a moment later; whatever ends the process takes that moment.',
+    doc: 'With Martlet’s own store, what an acknowledgement promises (an aedes backend says so itself). `fsync`: what it acknowledges is on disk and outlives a power loss. `os`: it is with the operating system; a power loss or a kernel crash takes the last seconds, the end of the process nothing. `none`: it waits for nothing and is written a moment later; whatever ends the process takes that moment.',
   }),
   max_unstored_bytes: bytes({
     default: 16 * MiB,

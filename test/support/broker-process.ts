@@ -30,7 +30,8 @@ export interface Settings {
   takeover_delay?: number
   max_output_bytes_total?: number
   log_level?: string
-  persistence?: boolean
+  persistence?: boolean | string
+  persistence_options?: Record<string, unknown>
   persistence_location?: string
   durability?: 'fsync' | 'os' | 'none'
   max_unstored_bytes?: number
@@ -43,8 +44,12 @@ export interface BrokerOptions {
   settings?: Settings
   /** Default 0: any free port. */
   port?: number
+  /** Listeners as in the YAML file, instead of the one of `port` and `host`; the first must have a port. */
+  listeners?: readonly object[]
   /** Numeric address; default 127.0.0.1. */
   host?: string
+  /** A whole configuration file instead of `settings`, `port` and `host`; its first listener is at 127.0.0.1. */
+  file?: { name: 'martlet.yaml' | 'mosquitto.conf'; text: string }
   /** RLIMIT_NOFILE of the process. */
   descriptorLimit?: number
   /** V8's heap limit, MiB. */
@@ -79,7 +84,15 @@ export interface BrokerUnderTest {
 }
 
 // The reactor's smallest sizes: every overflow, split and eviction then happens in every test.
-const tiny = { inbox_size: 4096, inbox_records: 64, outbox_words: 256, outbox_size: 1024, topic_ids: 8, read_size: 64 }
+const tiny = {
+  inbox_size: 4096,
+  inbox_records: 64,
+  outbox_words: 256,
+  outbox_size: 1024,
+  topic_ids: 8,
+  read_size: 64,
+  shortcut_after: 1,
+}
 
 const startDeadline = 20_000
 const stopDeadline = 15_000
@@ -143,14 +156,15 @@ interface Command {
 }
 
 const martletCommand = (folder: string, options: BrokerOptions): Command => {
-  const file = join(folder, 'martlet.yaml')
-  const listeners = [{ port: options.port ?? 0, host: options.host ?? '127.0.0.1' }]
+  const file = join(folder, options.file?.name ?? 'martlet.yaml')
+  const listeners = options.listeners ?? [{ port: options.port ?? 0, host: options.host ?? '127.0.0.1' }]
   const small = tinySizes && !options.usualSizes
   const settings = { listeners, allow_anonymous: true, ...options.settings, ...(small ? tiny : {}) }
   const yaml = Object.entries(settings).map(([key, value]) => `${key}: ${JSON.stringify(value)}\n`)
-  writeFileSync(file, yaml.join(''))
+  writeFileSync(file, options.file?.text ?? yaml.join(''))
+  const flag = options.file?.name === 'mosquitto.conf' ? '--config-file' : '--config'
   const heap = options.heapLimit === undefined ? [] : [`--max-old-space-size=${options.heapLimit}`]
-  const words = [process.execPath, ...heap, join(repositoryRoot, 'bin/martlet.js'), '--config', file]
+  const words = [process.execPath, ...heap, join(repositoryRoot, 'bin/martlet.js'), flag, file]
   return { words, environment: small ? { MARTLET_POISON: '1' } : {}, port: options.port ?? 0 }
 }
 
@@ -189,8 +203,9 @@ const bondage = (): string[] => (existsSync('/usr/bin/setpriv') ? ['/usr/bin/set
 const limits = ({ descriptorLimit }: BrokerOptions): string[] =>
   descriptorLimit === undefined ? [] : ['/usr/bin/prlimit', `--nofile=${descriptorLimit}:${descriptorLimit}`]
 
+/** Without this run's settings, but in a sanitized pass with the sanitizer build and the runtime that goes with it. */
 const environment = (): NodeJS.ProcessEnv => {
-  const own = (name: string) => name.startsWith('MARTLET_') || name === 'NODE_OPTIONS'
+  const own = (name: string) => (name.startsWith('MARTLET_') && name !== 'MARTLET_PREBUILD') || name === 'NODE_OPTIONS'
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !own(name)))
 }
 

@@ -1,4 +1,4 @@
-// Real clients as peers: mosquitto_pub and mosquitto_sub, the mqtt package, python3-paho-mqtt. A peer that is not
+// Real peers: mosquitto_pub and mosquitto_sub, the mqtt package, python3-paho-mqtt, Redis. A peer that is not
 // installed is a failure under CI and a skip that says so elsewhere.
 // Owns the processes it starts; `closePeers` ends those a failed test left, and they die with this process anyway.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
@@ -27,6 +27,7 @@ const python = '/usr/bin/python3'
 
 const present = {
   mosquitto_pub: () => spawnSync('mosquitto_pub', ['--help']).error === undefined,
+  'redis-server': () => spawnSync('redis-server', ['--version']).error === undefined,
   paho: () => existsSync(python) && spawnSync(python, ['-c', 'import paho.mqtt.client']).status === 0,
 }
 
