@@ -96,6 +96,11 @@ export class Journal extends JournalCommits {
     this.#dereference(stored)
   }
 
+  /** Left the session's queue unsent, never read back from disk. */
+  pagedDropped(clientId: string, message: number): void {
+    this.append({ type: 'message-dropped', clientId, message })
+  }
+
   /** Sent under a packet identifier, from the queue or directly. */
   sent(clientId: string, packetId: number, delivery: Delivery): void {
     const { qos, retain, subscriptionIds } = delivery

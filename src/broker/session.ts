@@ -22,6 +22,8 @@ export interface SessionOwner {
   takenOver(byAddress: string): void
   /** Its queue or its output is full. */
   tooSlow(): void
+  /** What waits for it cannot be read from the store. */
+  queueUnreadable(): void
 }
 
 export class Session extends SessionWindow {
@@ -307,10 +309,13 @@ export class Session extends SessionWindow {
     const { queue } = this
     if (queue === undefined) return room
     let left = room
-    while (left > 0 && queue.size > 0 && this.outstanding < this.receiveMaximum) {
-      left -= this.sendDelivery(connection, queue.take()!)
+    while (left > 0 && this.outstanding < this.receiveMaximum) {
+      const delivery = queue.take()
+      if (delivery === undefined) break
+      left -= this.sendDelivery(connection, delivery)
     }
     if (queue.size === 0) this.queue = undefined
+    else queue.readAhead()
     return left
   }
 

@@ -67,6 +67,11 @@ const sessions = {
     doc: 'Bytes waiting in a session; the first of the two limits that is reached counts. 0 means the default, never "no limit".',
     mosquitto: 'In Mosquitto 0, no limit, is the default.',
   }),
+  queue_window: bytes({
+    default: 64 * KiB,
+    range: [256, 1 * GiB],
+    doc: 'How much of a long queue is in memory at its front, and about as much again at its end: so many bytes, or 256 messages. What is between is on disk only, read when its turn comes. Needs persistence with `durability` fsync or os; else all is in memory.',
+  }),
   queue_qos0_messages: boolean({
     default: false,
     doc: 'Whether QoS 0 messages are queued for absent clients with a session too.',

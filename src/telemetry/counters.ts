@@ -48,6 +48,9 @@ export class Counters {
   messagesQueued = 0
   /** Their bytes. */
   bytesQueued = 0
+  /** Those of them whose payloads are on disk only, now. */
+  messagesPaged = 0
+  bytesPaged = 0
 
   // Control Packets of every type
   messagesReceived = 0
@@ -90,6 +93,8 @@ export class Counters {
   storeCommits = 0
   /** Batches it refused; each was offered again. */
   storeFailures = 0
+  /** Times queued messages could not be read back from it; each disconnected a client. */
+  queueReadFailures = 0
   /** Publishes refused with 0x97 because the store failed. */
   publishesUnstored = 0
   /** Publishes that wait for room in the store now, unanswered, their clients read no further. */

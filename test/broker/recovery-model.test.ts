@@ -4,7 +4,7 @@
 import * as fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { RecoveredState } from '../../src/broker/recovered-state.ts'
+import { RECORDS, RecoveredState } from '../../src/broker/recovered-state.ts'
 import { recover } from '../../src/broker/recovery.ts'
 import type { Session } from '../../src/broker/session.ts'
 import type { QoS } from '../../src/mqtt/qos.ts'
@@ -206,7 +206,7 @@ test('records may be cut anywhere and tell of nothing that was not there', () =>
     { type: 'retained-set', topicName: 't', message: 1 },
     { type: 'session-removed', clientId: 'b' },
   ]
-  const state = new RecoveredState()
+  const state = new RecoveredState(RECORDS)
   for (const record of records) state.apply(record)
   assert.is(state.sessions.get('a')!.queue.size, 0)
   assert.is(state.sessions.get('a')!.inflight.get(7)?.isReleased, true)

@@ -24,6 +24,8 @@ export class RecordDecoder {
   /** Where the record last returned began and ended, in the bytes given to `begin`. */
   start = 0
   end = 0
+  /** Whether the bytes of messages are those given to `begin`, not copies. */
+  borrows = false
   readonly #in = new ByteReader()
   readonly #skipBodies: boolean
   readonly #anonymous: boolean
@@ -140,8 +142,8 @@ export class RecordDecoder {
       reader.skipBlock()
     } else {
       topicName = reader.text()
-      if (flags & Flag.Properties) properties = reader.block()
-      payload = reader.block()
+      if (flags & Flag.Properties) properties = this.borrows ? reader.view() : reader.block()
+      payload = this.borrows ? reader.view() : reader.block()
     }
     return { type: 'message-stored', message, topicName, payload, qos, at, expiresAt, properties }
   }
