@@ -186,6 +186,7 @@ test('an error of connect that the system did not make is a bug: given up and th
   assert.match(String(await thrown), /a bug/)
   assert.equal(asker.told, ['given up ECANCELED'])
   assert.is(dialer.size, 0)
+  dialer.close()
 })
 
 test.run()

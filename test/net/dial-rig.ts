@@ -3,7 +3,7 @@
 import { once } from 'node:events'
 import { readdirSync, readlinkSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
-import { openClientReactor } from '../../src/net/client-reactor.ts'
+import { type ClientReactorSettings, openClientReactor } from '../../src/net/client-reactor.ts'
 import type { Connection, ConnectionReceiver } from '../../src/net/connection.ts'
 import type { Dial, DialFailure, DialOptions, DialReceiver } from '../../src/net/dial.ts'
 import { Dialer, type DialerOptions } from '../../src/net/dialer.ts'
@@ -87,9 +87,9 @@ export class Dialing {
   readonly #peers: Socket[] = []
   #wakers: (() => void)[] = []
 
-  constructor(options: Partial<DialerOptions> = {}, maxConnections = 64) {
+  constructor(options: Partial<DialerOptions> = {}, settings: ClientReactorSettings = {}) {
     this.reactor = openClientReactor({
-      settings: { maxConnections, poison: true },
+      settings: { maxConnections: 64, poison: true, ...settings },
       handleBug: (error) => this.bugs.push(error),
     })
     const line = (fields: LogFields, message: string): void => {
@@ -165,11 +165,11 @@ export class Dialing {
 export function withDialing(
   run: (dialing: Dialing) => Promise<void>,
   options: Partial<DialerOptions> = {},
-  maxConnections?: number,
+  settings?: ClientReactorSettings,
 ): () => Promise<void> {
   return async () => {
     const before = new Set(descriptors())
-    const dialing = new Dialing(options, maxConnections)
+    const dialing = new Dialing(options, settings)
     try {
       await run(dialing)
     } finally {

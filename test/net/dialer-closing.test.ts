@@ -131,7 +131,7 @@ test(
 
 /** The body of the child process: dials until there is no descriptor left, then goes on. */
 async function runOutOfDescriptors(): Promise<void> {
-  const dialing = new Dialing({}, 256)
+  const dialing = new Dialing({}, { maxConnections: 256 })
   const port = await dialing.serve(() => {})
   const retry = { min: 100, max: 100 }
   const askers: Asker[] = []

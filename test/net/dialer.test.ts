@@ -291,22 +291,39 @@ test(
   ),
 )
 
-test(
-  'two thousand dials at once: all stand, and a close ends them all',
-  withDialing(
-    async (dialing) => {
-      const port = await dialing.serve(() => {})
-      const askers = Array.from({ length: 2000 }, () => dialing.dial({ host: HOST, port }))
-      await dialing.until(() => askers.every((asker) => asker.told.includes('connected')))
-      assert.is(dialing.dialer.counters.connected, 2000)
-      assert.is(dialing.reactor.memory.totals[Total.Connected], 2000)
-      dialing.dialer.close()
-      await dialing.until(() => askers.every((asker) => asker.told.at(-1) === `closed ${CloseReason.Command}`))
-    },
-    {},
-    2000,
-  ),
-)
+/** The least the reactor accepts: everything is told in many turns. */
+const TINY = { inboxRecords: 64, inboxSize: 4096, outboxWords: 256, outboxSize: 256, readSize: 64 }
+
+for (const [name, sizes] of [
+  ['usual', {}],
+  ['tiny', TINY],
+] as const) {
+  test(
+    `two thousand dials at once: all stand, each is answered, and a close ends them all (${name} sizes)`,
+    withDialing(
+      async (dialing) => {
+        const port = await dialing.serve((socket) => socket.on('data', () => socket.write(PINGRESP)))
+        const told: Record<string, number> = {}
+        const askers = Array.from({ length: 2000 }, () =>
+          dialing.dial({ host: HOST, port }, (asker) => {
+            asker.onConnected = (connection) => connection.send(PINGREQ)
+            asker.onTold = (what) => {
+              told[what] = (told[what] ?? 0) + 1
+            }
+          }),
+        )
+        await dialing.until(() => told['packet 208'] === 2000)
+        assert.is(dialing.dialer.counters.connected, 2000)
+        assert.is(dialing.reactor.memory.totals[Total.Connected], 2000)
+        dialing.dialer.close()
+        await dialing.until(() => told[`closed ${CloseReason.Command}`] === 2000)
+        assert.ok(askers.every((asker) => asker.told.length === 3))
+      },
+      {},
+      { maxConnections: 2000, ...sizes },
+    ),
+  )
+}
 
 test(
   'no free slot: an error like any other, and the next round finds one',
@@ -324,7 +341,7 @@ test(
       await dialing.until(() => second.told.includes('connected'))
     },
     {},
-    1,
+    { maxConnections: 1 },
   ),
 )
 

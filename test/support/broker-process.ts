@@ -30,6 +30,7 @@ export interface Settings {
   takeover_delay?: number
   max_output_bytes_total?: number
   log_level?: string
+  connection_messages?: boolean
   persistence?: boolean | string
   persistence_options?: Record<string, unknown>
   persistence_location?: string

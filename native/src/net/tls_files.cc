@@ -1,7 +1,8 @@
 #include "net/tls_files.h"
 
 #include <dlfcn.h>
-#include <string.h>
+
+#include <cstring>
 
 namespace martlet::openssl {
 
@@ -27,9 +28,6 @@ Owned<BIO> memory(const std::string& text) {
   return Owned<BIO>(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
 }
 
-// Something encrypted that is no key: nobody is there to be asked.
-int no_password(char*, int, int, void*) { return -1; }
-
 struct Passphrase {
   const std::string& text;
   bool asked = false;
@@ -40,9 +38,12 @@ int give_passphrase(char* into, int size, int, void* data) {
   passphrase->asked = true;
   const std::string& text = passphrase->text;
   if (text.empty() || text.size() > static_cast<size_t>(size)) return -1;
-  memcpy(into, text.data(), text.size());
+  std::memcpy(into, text.data(), text.size());
   return static_cast<int>(text.size());
 }
+
+// Something encrypted that is no key: nobody is there to be asked.
+int no_password(char*, int, int, void*) { return -1; }
 
 }  // namespace
 

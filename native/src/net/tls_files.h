@@ -10,7 +10,7 @@ namespace martlet::openssl {
 
 /** The leaf first; it is kept in `leaf`, too. */
 std::string use_chain(SSL_CTX* context, const std::string& pem, Owned<X509>* leaf);
-/** Of the chain, which must be there already. `passphrase` opens an encrypted one; nobody is asked. */
+/** Of the chain, which must be there already. `passphrase`: what opens it, if it is encrypted; else empty. */
 std::string use_key(SSL_CTX* context, const std::string& pem, const std::string& passphrase);
 /** Certificates of authorities that may sign the peer's. */
 std::string trust(SSL_CTX* context, const std::string& pem);
