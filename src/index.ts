@@ -26,7 +26,6 @@ export { ReasonCode } from './mqtt/reason-code.ts'
 export type { PeerIdentity } from './net/connection.ts'
 export type { ListeningAddress, ListenOptions, Martlet } from './server/martlet.ts'
 export type { DurableStore } from './store/durable-store.ts'
-export type { StoreMetrics } from './store/journal/store-events.ts'
 export type { JournalRecord } from './store/journal-record.ts'
 export {
   type Durability,

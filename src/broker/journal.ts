@@ -118,6 +118,7 @@ export class Journal extends JournalCommits {
       qos,
       retain,
       subscriptionIdentifiers,
+      group: delivery.group?.storedName,
     })
   }
 
@@ -214,7 +215,7 @@ export class Journal extends JournalCommits {
 
   willSet(clientId: string, will: Will, lost: boolean): void {
     if (this.isVolatile) return
-    const { topic, payload, qos, retain, delay, expiry, properties } = will
+    const { topic, payload, qos, retain, delay, expiry, properties, client } = will
     this.appendWill({
       type: 'will-set',
       clientId,
@@ -225,6 +226,7 @@ export class Journal extends JournalCommits {
       delayInterval: delay,
       expiryInterval: expiry,
       properties,
+      username: client.username,
       at: lost ? this.wall() : undefined,
     })
   }

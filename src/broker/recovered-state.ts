@@ -12,8 +12,12 @@ import { GROUP_MARK } from './journal.ts'
 import { type RecoveredDelivery, RecoveredQueue } from './recovered-queue.ts'
 
 export interface RecoveredInflight extends RecoveredDelivery {
+  /** The shared group it came from, named as its session is. */
+  readonly group: string | undefined
   isReleased: boolean
 }
+
+const ALREADY_RECEIVED = { message: 0, qos: 2, retain: false, subscriptionIdentifiers: [], group: undefined } as const
 
 export class RecoveredSession {
   protocolVersion: 3 | 4 | 5 = 4
@@ -234,12 +238,12 @@ export class RecoveredState<B> {
     return queue.take(message, this.#messages.get(message)?.size ?? 0)
   }
 
-  #sent({ clientId, message, packetId, qos, retain, subscriptionIdentifiers }: MessageSent): void {
+  #sent({ clientId, message, packetId, qos, retain, subscriptionIdentifiers, group }: MessageSent): void {
     const session = this.#session(clientId)
     const wasQueued = this.#take(session, message) !== undefined
     if (!wasQueued && this.#hold(message) === undefined) return
     this.#acknowledged(clientId, packetId) // an identifier is given out again only when it was free
-    session.inflight.set(packetId, { message, qos, retain, subscriptionIdentifiers, isReleased: false })
+    session.inflight.set(packetId, { message, qos, retain, subscriptionIdentifiers, group, isReleased: false })
   }
 
   #received(clientId: string, packetId: number): void {
@@ -247,7 +251,7 @@ export class RecoveredState<B> {
     const entry = inflight.get(packetId)
     if (entry === undefined) {
       // A compacted journal begins here: the message is the receiver's, PUBREL is due.
-      inflight.set(packetId, { message: 0, qos: 2, retain: false, subscriptionIdentifiers: [], isReleased: true })
+      inflight.set(packetId, { ...ALREADY_RECEIVED, isReleased: true })
     } else if (!entry.isReleased) {
       entry.isReleased = true
       this.#release(entry)

@@ -11,9 +11,10 @@ import { RECOVERED, StoredMessage } from './journal-batch.ts'
 import { Delivery, type Message } from './message.ts'
 import { messageOf } from './message-of-record.ts'
 import type { RecoveredDelivery } from './recovered-queue.ts'
-import { type Bodies, type RecoveredSession, RecoveredState } from './recovered-state.ts'
+import { type Bodies, type RecoveredInflight, type RecoveredSession, RecoveredState } from './recovered-state.ts'
 import { Session } from './session.ts'
 import { SessionQueue } from './session-queue.ts'
+import type { SharedGroup } from './shared-subscriptions.ts'
 import type { Will } from './wills.ts'
 
 /** What was put back, for the log. */
@@ -139,6 +140,7 @@ class Recovery {
     for (const [clientId, session] of sessions) if (session.leftAt !== undefined) this.#session(clientId, session)
     for (const [clientId, session] of sessions) if (session.leftAt === undefined) this.#session(clientId, session)
     for (const [clientId, group] of sessions) if (clientId.startsWith(GROUP_MARK)) this.#group(clientId, group)
+    this.#returnToGroups()
     let done = 0
     for (const [topicName, message] of retained) {
       this.#retain(topicName, message)
@@ -254,6 +256,31 @@ class Recovery {
     }
   }
 
+  /**
+   * QoS 1 messages of shared groups that were on their way to a member at the crash go back to their group, as they do when
+   * a member's connection ends [MQTT-4.8.2-4]: its client may never come back.
+   */
+  #returnToGroups(): void {
+    const returned: { session: Session; packetId: number; group: SharedGroup; entry: RecoveredInflight }[] = []
+    for (const [clientId, { inflight }] of this.#state.sessions) {
+      const session = this.#context.sessions.get(clientId)
+      for (const [packetId, entry] of inflight) {
+        if (session === undefined || entry.group === undefined || entry.qos !== 1) continue
+        const group = this.#context.router.sharedGroup(entry.group.slice(GROUP_MARK.length))
+        if (group !== undefined) returned.push({ session, packetId, group, entry })
+      }
+    }
+    returned.sort((one, other) => one.entry.message - other.entry.message)
+    for (const { session, packetId, group } of returned) {
+      const delivery = session.inflight!.puback(packetId)
+      if (!(delivery instanceof Delivery)) continue
+      group.takeBack(delivery.message)
+      this.#context.journal.acknowledged(session.clientId, packetId, delivery)
+      this.#counts.inflight--
+      this.#counts.queued++
+    }
+  }
+
   #retain(topicName: string, number: number): void {
     const message = this.#message(number, true)
     if (message === undefined) return
@@ -279,7 +306,7 @@ class Recovery {
     const will: Will = {
       client: {
         clientId,
-        username: undefined,
+        username: record.username,
         remoteAddress: '',
         protocolVersion: session?.version ?? 4,
       },

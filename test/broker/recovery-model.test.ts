@@ -4,6 +4,7 @@
 import * as fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { Delivery } from '../../src/broker/message.ts'
 import { RECORDS, RecoveredState } from '../../src/broker/recovered-state.ts'
 import { recover } from '../../src/broker/recovery.ts'
 import type { Session } from '../../src/broker/session.ts'
@@ -30,12 +31,14 @@ function held({ context }: Rig): unknown {
         [...subscriptionIds],
       ]),
       queue: [...(session.queue ?? [])].map(({ message, qos, retain }) => [text(message), qos, retain]),
-      inflight: [...(session.inflight?.unacknowledged() ?? [])].map(({ packetId, qos, state, message }) => [
-        packetId,
-        qos,
-        state,
-        message === undefined ? undefined : text(message.message),
-      ]),
+      inflight: [...(session.inflight?.unacknowledged() ?? [])]
+        .filter(({ qos, message }) => qos === 2 || !isGroups(context, message))
+        .map(({ packetId, qos, state, message }) => [
+          packetId,
+          qos,
+          state,
+          message === undefined ? undefined : text(message.message),
+        ]),
       inbound: [...(session.inbound ?? [])],
     }))
     .sort((one, other) => (one.clientId < other.clientId ? -1 : 1))
@@ -47,9 +50,22 @@ function held({ context }: Rig): unknown {
   const groups = ['t/1', 't/2'].map((filter) => {
     const name = `$share/g/${filter}`
     const isStored = [...context.sessions].some((one) => one.isPersistent && one.subscriptions?.has(name) === true)
-    return isStored ? context.router.sharedGroup(name)!.backlog : 0
+    return isStored ? context.router.sharedGroup(name)!.backlog + onTheWay(context, name) : 0
   })
   return { sessions, retained, groups }
+}
+
+/** Whether it came from a shared group that has members. */
+function isGroups({ router }: Rig['context'], delivery: Delivery | undefined): boolean {
+  return delivery?.group !== undefined && router.sharedGroup(delivery.group.filter) !== undefined
+}
+
+/** QoS 1 messages a group has sent to members with a session and that a crash brings back to it. */
+function onTheWay(context: Rig['context'], name: string): number {
+  return [...context.sessions]
+    .filter((session) => session.isPersistent)
+    .flatMap((session) => [...(session.inflight?.unacknowledged() ?? [])])
+    .filter(({ qos, message }) => qos === 1 && message?.group?.filter === name).length
 }
 
 function text(message: { payload(): Buffer }): string {
