@@ -24,6 +24,8 @@ export function judge(row: Row, subject: string): Judgement | undefined {
       ])
     case 'memory':
       return compare(`≤ ${target.bytes} bytes`, target.bytes, medianOf(cell, 'bytesPerConnection'), bytes, [cell])
+    case 'after':
+      return compare(`≤ ${target.percent} %`, target.percent, medianOf(cell, 'rssAfterPct'), percent, [cell])
     case 'latency':
       return compare('p50 ≤ mosquitto', 1, ratio(row, subject, 'mosquitto', 'p50Us'), times, [
         cell,
@@ -57,4 +59,5 @@ export function cellOf(row: Row, broker: string): Cell | undefined {
 }
 
 const times = (value: number): string => `${value.toFixed(2)} ×`
+const percent = (value: number): string => `${value.toFixed(1)} %`
 const bytes = (value: number): string => `${Math.round(value)} bytes`

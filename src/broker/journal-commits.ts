@@ -60,9 +60,19 @@ export abstract class JournalCommits {
     return this.batch.ticket
   }
 
-  /** Whether more must not be collected for now: the store is behind, or fails. */
+  /** The store fails, or has hardly any space left: nothing is taken that it would have to keep. */
+  get takesNothingNew(): boolean {
+    return this.isFailing || this.isShort
+  }
+
+  /** The store takes what it is given, but its space is nearly used up. */
+  get isShort(): boolean {
+    return this.parts.store.shortage !== undefined
+  }
+
+  /** Whether more must not be collected for now: the store is behind, fails, or is nearly full. */
   get isBlocked(): boolean {
-    return this.isFailing || this.batch.bytes >= this.parts.limit
+    return this.takesNothingNew || this.batch.bytes >= this.parts.limit
   }
 
   /** Resolves when it may have changed that more must not be collected. */
@@ -81,6 +91,7 @@ export abstract class JournalCommits {
 
   /** The store failed a while ago: asks whether it works again. */
   retry(): void {
+    if (this.#forRoom.length > 0 && !this.isBlocked) this.#tellRoom() // space was short, and is no longer
     // An empty batch stands behind what was refused, so when it is stored all that is too.
     if (this.isFailing) this.#handOver([], this.batch.ticket - 1)
   }

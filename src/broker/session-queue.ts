@@ -189,7 +189,7 @@ export class SessionQueue extends MessageQueue<Delivery> implements PagedQueueOw
       this.#context.dropped(session.clientId, 'memory')
       return false
     }
-    if (overload.settings.slowReaderPolicy === 'drop_oldest') this.#dropOldestFor(size)
+    if (session.slowReaderPolicy === 'drop_oldest') this.#dropOldestFor(size)
     if (this.fits(size)) return true
     this.#countFull() // the newest: what was accepted first is delivered first
     session.owner?.tooSlow()

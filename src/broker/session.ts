@@ -37,6 +37,8 @@ export class Session extends SessionWindow {
   hasSharedBacklog = false
   /** Its output was full and the newest counts: what it cannot take now waits in its queue, QoS 0 too. */
   isBehind = false
+  /** Of the listener its client came through last; of the broker before the first. */
+  slowReaderPolicy = this.context.overload.settings.slowReaderPolicy
   inbound: InboundQos2 | undefined
   replays: RetainedReplay[] | undefined
   #isPumpDue = false

@@ -31,6 +31,8 @@ export interface BrokerSettings {
   maxSessions: number
   /** Seconds a session outlives its connection at most; Infinity = for ever. */
   sessionExpiry: number
+  /** The same for MQTT 5 clients, whose sessions not every store can hold; at most `sessionExpiry`. */
+  mqtt5SessionExpiry: number
   /** Bytes that may wait for the store before publishers do. */
   maxUnstoredBytes: number
   /** After a crash: how long clients that were connected have to come back before their wills are sent. */
@@ -56,5 +58,7 @@ export interface BrokerSettings {
   autoIdPrefix: string
   /** Log a line for each connect and disconnect. */
   connectionMessages: boolean
+  /** Messages of one client in a row, before what follows takes a shortcut; 0 = it never does. See shortcuts.ts. */
+  shortcutAfter: number
   overload: OverloadSettings
 }

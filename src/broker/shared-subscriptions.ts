@@ -125,7 +125,10 @@ export class SharedGroup {
       member.session.deliver(publication, member)
       return
     }
-    if (qos === 0) return
+    if (qos === 0) {
+      this.#countFull()
+      return
+    }
     this.#queue ??= new MessageQueue<Message>(this.#context.queueLimits)
     const { counters } = this.#context
     const size = 2 + publication.topicLength + publication.payloadLength
@@ -239,6 +242,13 @@ export class SharedGroup {
     this.#context.counters.droppedQueueFull++
     this.#dropped('queue of the shared subscription full')
     return false
+  }
+
+  /** QoS 0 that no member could take: absent members miss nothing they were owed, congested ones do. */
+  #countFull(): void {
+    if (!this.#members.some(({ session }) => session.connection !== undefined)) return
+    this.#context.counters.droppedGroupFull++
+    this.#dropped('output of every member of the shared subscription full')
   }
 
   #dropped(why: string): void {

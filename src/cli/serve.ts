@@ -4,6 +4,8 @@
 import { unlinkSync, writeFileSync } from 'node:fs'
 import { type Configuration, hardDescriptorLimit } from '../config/configuration.ts'
 import { changesBetween } from '../config/reload.ts'
+import { listenerRules } from '../server/listener-rules.ts'
+import { backendFile } from '../server/open-store.ts'
 import { openLog, type RootLogger } from '../telemetry/log.ts'
 import type { ServeOptions } from './arguments.ts'
 import { banner } from './banner.ts'
@@ -45,7 +47,9 @@ export function testConfiguration(options: ServeOptions): ExitCode {
     return ExitCode.Invalid
   }
   try {
-    const { notices } = loadConfiguration(options, process.env)
+    const { configuration, notices } = loadConfiguration(options, process.env)
+    for (const listener of configuration.listeners) listenerRules(listener)
+    backendFile(configuration)
     for (const notice of notices) process.stderr.write(`Warning: ${notice}\n`)
     process.stdout.write('Configuration file is OK.\n')
     return ExitCode.Fine

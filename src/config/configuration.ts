@@ -25,6 +25,8 @@ export type Configuration = GlobalConfiguration & {
   readonly listeners: readonly ListenerConfiguration[]
   /** No listener was configured: 127.0.0.1 and ::1 only, anonymous clients allowed. */
   readonly localOnly: boolean
+  /** Where each value was written, for complaints that come later; what nobody wrote is not there. */
+  readonly places: ReadonlyMap<SettingKey, Place>
 }
 
 /** A configuration as an embedding program writes it: what is left out has its default. */
@@ -70,8 +72,9 @@ export function resolveConfiguration(sources: readonly Source[] = []): Configura
   followOutputLimit(values, (key) => sources.some((source) => source.values.has(key)))
 
   const listeners = localOnly ? localListeners(sources) : configured.map(listenerOf)
-  const configuration = { ...camelCased(values), listeners, localOnly } as unknown as Configuration
-  checkAgreement(configuration, (key) => sources.findLast((source) => source.values.has(key))?.places.get(key))
+  const places = new Map(sources.flatMap((source) => [...source.places]))
+  const configuration = { ...camelCased(values), listeners, localOnly, places } as unknown as Configuration
+  checkAgreement(configuration, (key) => places.get(key))
   return configuration
 }
 
@@ -189,6 +192,11 @@ function checkAgreement(configuration: Configuration, placeOf: (key: SettingKey)
     if (fine) continue
     const place = placeOf(smaller) ?? placeOf(larger)
     throw new ConfigError({ place, key: smaller, value, problem: `it must not exceed ${larger}, which is ${limit}` })
+  }
+  if (typeof configuration.persistence === 'boolean' && Object.keys(configuration.persistenceOptions).length > 0) {
+    const advice = 'They are for persistence: aedes:PACKAGE.'
+    const place = placeOf('persistence_options')
+    throw new ConfigError({ place, key: 'persistence_options', problem: 'no package gets these options', advice })
   }
 }
 

@@ -77,6 +77,7 @@ function entry(key: string, setting: Setting<unknown>, inEnvironment: boolean): 
 function defaultOf({ default: value, computed, type }: Setting<unknown>): string {
   if (computed !== undefined) return computed
   if (Array.isArray(value)) return value.map((item) => `\`${item}\``).join(', ')
+  if (typeof value === 'object') return 'none'
   if (typeof value === 'string') return value === '' ? 'none' : `\`${value}\``
   if (typeof value !== 'number') return `\`${value}\``
   if (type === 'bytes') return bytesText(value)

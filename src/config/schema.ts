@@ -6,7 +6,7 @@
 import { listenerSettings } from './schema-listener.ts'
 import { overload } from './schema-overload.ts'
 import { reactor } from './schema-reactor.ts'
-import { boolean, bytes, choice, integer, list, path, seconds, text } from './setting.ts'
+import { boolean, bytes, choice, integer, list, map, path, persistenceChoice, seconds, text } from './setting.ts'
 
 const KiB = 1024
 const MiB = 1024 * KiB
@@ -54,11 +54,11 @@ const sessions = {
     mosquitto: 'Mosquitto’s default is 20.',
   }),
   max_queued_messages: integer({
-    default: 1000,
+    default: 100_000,
     range: [1, PRACTICALLY_UNLIMITED],
     zero: PRACTICALLY_UNLIMITED,
     doc: 'Messages waiting in a session beyond those in flight. When it is full the newest message is dropped and counted. 0 leaves the limit to max_queued_bytes.',
-    mosquitto: true,
+    mosquitto: 'In Mosquitto the default is 1000: what it acknowledges beyond that to a publisher is gone.',
   }),
   max_queued_bytes: bytes({
     default: 64 * MiB,
@@ -82,19 +82,33 @@ const sessions = {
     range: [1, PRACTICALLY_UNLIMITED],
     doc: 'Subscriptions of one session. A SUBSCRIBE beyond it is answered with failure.',
   }),
-  persistence: boolean({
+  persistence: persistenceChoice({
     default: false,
-    doc: 'Whether sessions, queued and retained messages and wills survive a restart. `npm start` without a configuration file has it on.',
-    mosquitto: true,
+    doc: 'Whether sessions, queued and retained messages and wills survive a restart. `npm start` without a configuration file has it on. `aedes:PACKAGE` keeps them in an aedes-persistence 11 backend instead of Martlet’s own store, such as `aedes:aedes-persistence-redis`; the package is looked for from the folder of the configuration file, the working directory and Martlet itself. [What such a backend cannot hold](store.md#aedes-backends).',
+    mosquitto: '`true` and `false` as in Mosquitto.',
+  }),
+  persistence_options: map({
+    default: {},
+    doc: 'With `persistence: aedes:PACKAGE`, the options the package is called with: a mapping in YAML, JSON elsewhere.',
   }),
   durability: choice(['fsync', 'os', 'none'], {
     default: 'fsync',
-    doc: 'With persistence, what an acknowledgement promises. `fsync`: what it acknowledges is on disk and outlives a power loss. `os`: it is with the operating system; a power loss or a kernel crash takes the last seconds, the end of the process nothing. `none`: it waits for nothing and is written a moment later; whatever ends the process takes that moment.',
+    doc: 'With Martlet’s own store, what an acknowledgement promises (an aedes backend says so itself). `fsync`: what it acknowledges is on disk and outlives a power loss. `os`: it is with the operating system; a power loss or a kernel crash takes the last seconds, the end of the process nothing. `none`: it waits for nothing and is written a moment later; whatever ends the process takes that moment.',
   }),
   max_unstored_bytes: bytes({
     default: 16 * MiB,
     range: [64 * KiB, 1 * GiB],
     doc: 'Bytes that may wait for the store. From there on publishers whose messages would have to be stored are read no further until the store has caught up.',
+  }),
+  store_segment_size: bytes({
+    default: 32 * MiB,
+    range: [64 * KiB, 1 * GiB],
+    doc: 'Size at which a file of the store is closed and the next one begun. What is dead is removed from closed files only, when two of them have come together: small disks want small ones.',
+  }),
+  store_min_free: bytes({
+    default: 64 * MiB,
+    range: [0, 1024 * GiB],
+    doc: 'While less than this (or than an eighth of the disk, if that is less) is free where the store is, publishers whose messages would have to be stored are refused, and so are new persistent sessions. The rest is for acknowledgements and compaction, with which a full store gets room again. 0 lets the disk fill up.',
   }),
   will_grace_period: seconds({
     default: 30,

@@ -37,8 +37,6 @@ export interface Setting<T> extends SettingFacts<T> {
   read(raw: unknown, dialect: Dialect): Reading<T>
 }
 
-export type SettingTable = Readonly<Record<string, Setting<never>>>
-
 export function boolean(facts: SettingFacts<boolean>): Setting<boolean> {
   return {
     ...facts,
@@ -119,6 +117,54 @@ export function list(
         Array.isArray(items) && items.length > 0 && items.every((item) => isText(item) && facts.accepts(item))
       return legal ? { value: items } : { wanted: facts.wanted }
     },
+  }
+}
+
+/** What keeps sessions: `true` for Martlet's own store, `false` for none, or a package of somebody else's. */
+export type Persistence = boolean | `aedes:${string}`
+
+/** A path, or a name as npm allows it, scoped or not. */
+const PACKAGE = /^aedes:(?:\.{0,2}\/.+|(?:@[\w.~-]+\/)?[\w~-][\w.~-]*(?:\/[\w./~-]+)?)$/
+
+export function persistenceChoice(facts: SettingFacts<Persistence>): Setting<Persistence> {
+  const plain = boolean({ default: false, doc: '' })
+  return {
+    ...facts,
+    type: 'boolean | aedes:PACKAGE',
+    repeatable: false,
+    read(raw, dialect) {
+      if (isText(raw) && PACKAGE.test(raw)) return { value: raw as Persistence }
+      const reading = plain.read(raw, dialect)
+      return 'value' in reading
+        ? reading
+        : { wanted: 'true, false or aedes:PACKAGE, such as aedes:aedes-persistence-redis,' }
+    },
+  }
+}
+
+/** Names with values of any kind: a YAML mapping, or JSON where only text can be written. */
+export function map(
+  facts: SettingFacts<Readonly<Record<string, unknown>>>,
+): Setting<Readonly<Record<string, unknown>>> {
+  return {
+    ...facts,
+    type: 'mapping',
+    repeatable: false,
+    read(raw) {
+      const value = typeof raw === 'string' ? parsed(raw) : raw
+      const legal = typeof value === 'object' && value !== null && !Array.isArray(value)
+      return legal
+        ? { value: value as Record<string, unknown> }
+        : { wanted: 'a mapping, such as {"host": "127.0.0.1"},' }
+    },
+  }
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined // not JSON: `read` says what is wanted
   }
 }
 

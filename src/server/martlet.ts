@@ -1,33 +1,34 @@
 // A whole broker, ready to be used: a reactor, a broker and listeners put together from one configuration. This is what
 // `createBroker` returns and what the `martlet` command runs; both go the same way.
 import { readFileSync } from 'node:fs'
-import { Broker, type OutgoingMessage } from '../broker/broker.ts'
+import type { ListenOptions as NativeListenOptions } from '../../native/index.js'
+import { Broker } from '../broker/broker.ts'
 import type { DroppedMessages } from '../broker/dropped-messages.ts'
 import type { BrokerEventMap } from '../broker/events.ts'
 import type { Hooks } from '../broker/hooks.ts'
+import type { ListenerRules } from '../broker/listener-rules.ts'
+import type { OutgoingMessage } from '../broker/own-publications.ts'
 import type { BrokerSettings } from '../broker/settings.ts'
 import { ConfigError } from '../config/config-error.ts'
 import type { Configuration, ListenerConfiguration } from '../config/configuration.ts'
 import type { QoS } from '../mqtt/qos.ts'
+import { addressText, type ListeningAddress } from '../net/listening-address.ts'
 import { Reactor } from '../net/reactor.ts'
 import type { DurableStore } from '../store/durable-store.ts'
+import type { StoreMetrics } from '../store/journal/store-events.ts'
 import type { Counters } from '../telemetry/counters.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { ThrottledLog } from '../telemetry/throttled-log.ts'
 import { type Clock, systemClock } from '../timers/clock.ts'
-import { type ListenOptions, nativeListeners } from './listener-options.ts'
-import { storeOf } from './open-store.ts'
+import { boundAddress, isMissingFamily, type ListenOptions, nativeListeners } from './listener-options.ts'
+import { listenerRules } from './listener-rules.ts'
+import { hasForeignStore, storableTopicLevels, storeFailure, storeOf, warnOfForeignStore } from './open-store.ts'
 import { overloadSettings } from './overload-settings.ts'
 import { SystemTopics } from './system-topics.ts'
 import { tlsOptions, tlsProblem } from './tls-files.ts'
 
+export type { ListeningAddress } from '../net/listening-address.ts'
 export type { ListenOptions } from './listener-options.ts'
-
-export interface ListeningAddress {
-  /** Or the path of a Unix socket; `port` is 0 then. */
-  readonly host: string
-  readonly port: number
-}
 
 export interface MartletParts {
   readonly configuration: Configuration
@@ -45,6 +46,7 @@ export class Martlet {
   readonly #reactor: Reactor
   readonly #systemTopics: SystemTopics
   readonly #store: DurableStore
+  readonly #configuration: Configuration
   readonly #addresses: ListeningAddress[] = []
   readonly #listeners: number[] = []
   readonly #doors: { door: number; options: ListenOptions }[] = []
@@ -58,25 +60,30 @@ export class Martlet {
   constructor(parts: MartletParts) {
     const { configuration, log, hooks = {}, store = storeOf(configuration, log), clock = systemClock } = parts
     this.#store = store
+    this.#configuration = configuration
     this.#log = log
     this.#ready = store.volatile
     this.#broker = new Broker({ settings: brokerSettings(configuration), hooks, store, clock, log })
     this.#reactor = new Reactor(reactorSettings(configuration), this.#broker)
     this.#throttled = new ThrottledLog(log)
-    this.#reactor.onStreamFailed = ({ remoteAddress: address }, reason) =>
+    this.#reactor.onStreamFailed = ({ remoteAddress: address }, reason) => {
+      this.counters.streamsFailed++
       this.#throttled.warn(`stream:${reason}`, clock.now(), { address, reason }, 'a connection could not be set up')
+    }
     this.#broker.attach(this.#reactor)
-    this.#systemTopics = new SystemTopics(
-      this.#broker,
-      this.#reactor.memory.totals,
-      version,
-      configuration.sysInterval * 1000,
-    )
+    const told = { broker: this.#broker, reactor: this.#reactor, store }
+    this.#systemTopics = new SystemTopics(told, version, configuration.sysInterval * 1000)
   }
 
-  /** What it counts; live. */
+  /** What it counts, brought up to now by asking; one object, always the same. */
   get counters(): Counters {
+    this.#broker.updateGauges()
     return this.#broker.counters
+  }
+
+  /** What its durable store counts and how large it is; live. Undefined without persistence. */
+  get storeMetrics(): Readonly<StoreMetrics> | undefined {
+    return this.#store.metrics
   }
 
   get addresses(): readonly ListeningAddress[] {
@@ -93,7 +100,12 @@ export class Martlet {
   }
 
   async #open(): Promise<void> {
-    await this.#store.open()
+    try {
+      await this.#store.open()
+    } catch (error) {
+      throw storeFailure(error, this.#configuration)
+    }
+    warnOfForeignStore(this.#configuration, this.#log)
     if (this.#store.volatile) return
     const started = performance.now()
     const { records, ...recovered } = await this.#broker.recover()
@@ -108,17 +120,43 @@ export class Martlet {
   async listen(options: ListenOptions): Promise<ListeningAddress> {
     if (this.#state !== 'open') throw new Error('the broker is closed')
     await this.open()
-    const { host = '127.0.0.1' } = options
-    let bound: ListeningAddress | undefined
     const addresses = await nativeListeners(options)
-    const tls = this.#secure(options)
+    const rules = listenerRules(options)
+    const secured = this.#secure(options)
+    const bound = this.#listenAll(addresses, options, rules, secured)
+    if (secured !== undefined) this.#doors.push({ door: secured.tls, options })
+    this.#addresses.push(bound)
+    return bound
+  }
+
+  /** Every address of one listener, or none: when one cannot be opened, those before it are closed again. */
+  #listenAll(
+    addresses: readonly NativeListenOptions[],
+    options: ListenOptions,
+    rules: Partial<ListenerRules>,
+    secured: { readonly tls: number } | undefined,
+  ): ListeningAddress {
+    const opened: number[] = []
+    let bound: ListeningAddress | undefined
+    let missing: unknown
     for (const native of addresses) {
-      const at = this.#reactor.listen({ ...native, ...tls, port: bound?.port ?? native.port })
-      this.#listeners.push(at.listener)
-      bound ??= { host: native.socketPath ?? (host === '' ? native.host : host), port: at.port }
+      // max_connections is the listener's, not each address's.
+      const together = opened.length === 0 ? {} : { countWith: opened[0]! }
+      try {
+        const at = this.#reactor.listen({ ...native, ...secured, ...together, port: bound?.port ?? native.port })
+        opened.push(at.listener)
+        bound ??= boundAddress(options, native, at.port)
+        this.#broker.setListenerRules(at.listener, { ...rules, name: addressText(bound) })
+      } catch (error) {
+        missing = error
+        if (isMissingFamily(options, error)) continue
+        for (const listener of opened) this.#reactor.unlisten(listener)
+        throw error
+      }
     }
-    this.#addresses.push(bound!)
-    return bound!
+    if (bound === undefined) throw missing
+    this.#listeners.push(...opened)
+    return bound
   }
 
   /**
@@ -136,13 +174,11 @@ export class Martlet {
     }
   }
 
-  #secure(options: ListenOptions): { tls?: number } {
+  #secure(options: ListenOptions): { readonly tls: number } | undefined {
     const files = tlsOptions(options)
-    if (files === undefined) return {}
+    if (files === undefined) return undefined
     try {
-      const door = this.#reactor.secure(files)
-      this.#doors.push({ door, options })
-      return { tls: door }
+      return { tls: this.#reactor.secure(files) }
     } catch (error) {
       throw tlsProblem(options, error)
     }
@@ -240,10 +276,11 @@ export function brokerSettings(configuration: Configuration): BrokerSettings {
     retryInterval: ms(configuration.retryInterval),
     outputLimit: configuration.outputLimit,
     outputHighWater: configuration.outputHighWater,
-    maxTopicLevels: configuration.maxTopicLevels,
+    maxTopicLevels: storableTopicLevels(configuration),
     maxSubscriptionsPerClient: configuration.maxSubscriptionsPerClient,
     maxSessions: configuration.maxSessions,
     sessionExpiry: configuration.persistentClientExpiration,
+    mqtt5SessionExpiry: hasForeignStore(configuration) ? 0 : configuration.persistentClientExpiration,
     maxUnstoredBytes: configuration.maxUnstoredBytes,
     willGracePeriod: ms(configuration.willGracePeriod),
     maxRetainedMessages: configuration.maxRetainedMessages,
@@ -262,6 +299,7 @@ export function brokerSettings(configuration: Configuration): BrokerSettings {
     allowZeroLengthClientId: configuration.allowZeroLengthClientid,
     autoIdPrefix: configuration.autoIdPrefix,
     connectionMessages: configuration.connectionMessages,
+    shortcutAfter: configuration.shortcutAfter,
     overload: overloadSettings(configuration),
   }
 }

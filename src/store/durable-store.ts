@@ -3,6 +3,7 @@
 // order it changed; replaying all records in that order gives the state back. `commit` has happened when its promise
 // resolves, and only then may the acknowledgement that depends on it be sent (store, then acknowledge).
 
+import type { StoreMetrics } from './journal/store-events.ts'
 import type { JournalRecord, MessageStored } from './journal-record.ts'
 import type { StoreError } from './store-error.ts'
 
@@ -36,6 +37,11 @@ export interface DurableStore {
   readonly newestMessage?: number
   /** Why commits are refused at the moment: publishers get 0x97 for `disk-full`. Undefined while they are not. */
   readonly refusal?: StoreError | undefined
+  /**
+   * Why nothing new should be given to it, though it takes it: space is nearly used up, and the rest is for what makes it
+   * smaller. Undefined while there is enough.
+   */
+  readonly shortage?: StoreError | undefined
   /** False while so much waits to be written that publishers should be parked until `room` resolves. */
   readonly hasRoom?: boolean
   room?(): Promise<void>
@@ -43,6 +49,8 @@ export interface DurableStore {
   readonly readsBack?: boolean
   /** The messages of these numbers, from disk; undefined for one that is gone. For queues too long for memory. */
   readMessages?(numbers: readonly number[]): Promise<(MessageStored | undefined)[]>
+  /** Counters and sizes, as they are now. */
+  readonly metrics?: Readonly<StoreMetrics>
   /** Resolves when every commit begun has ended and everything is given back; idempotent. */
   close(): Promise<void>
 }

@@ -43,7 +43,7 @@ export function checkStore(directory: string): StoreReport {
   const torn = reader.faults.find(({ source }) => !source.sealed)
   const damage = [
     ...missing.map((id) => `segment ${id} is missing`),
-    ...unreadable.map((path) => `${path} has no readable header`),
+    ...unreadable.map(({ path, problem }) => `${path} ${problem}`),
     ...reader.faults.filter(({ source }) => source.sealed).map(sentence),
   ]
   return { files: [...perFile.values()], records, tornTail: torn === undefined ? undefined : sentence(torn), damage }

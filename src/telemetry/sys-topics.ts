@@ -14,6 +14,8 @@ export interface SysFacts {
   readonly uptime: number
   /** Bytes of V8's heap and of kept frames. */
   readonly heap: number
+  /** Martlet's own topics, below `$SYS/broker/martlet/`. */
+  readonly own?: readonly (readonly [name: string, value: number])[]
 }
 
 const PREFIX = '$SYS/broker/'
@@ -56,7 +58,8 @@ export function sysTopics(counters: Readonly<Counters>, facts: SysFacts): SysTop
     ['retained messages/count', counters.retained],
     ['heap/current', facts.heap],
   ]
-  return values.map(([name, value]) => [PREFIX + name, String(value)])
+  const own = (facts.own ?? []).map(([name, value]) => [`martlet/${name}`, value] as const)
+  return [...values, ...own].map(([name, value]) => [PREFIX + name, String(value)])
 }
 
 export class SysTopics {

@@ -37,6 +37,12 @@ test('figures of a broker that lost a message are invalid, however good they are
   assert.is(judge(row(threeFloors, cell('martlet', [{ cpuUs: 1 }], ['1 lost']), floor), 'martlet')?.verdict, 'invalid')
 })
 
+test('memory after a burst is held against what it was before', () => {
+  const target: Target = { kind: 'after', percent: 120 }
+  assert.is(judge(row(target, cell('martlet', [{ rssAfterPct: 119.9 }])), 'martlet')?.verdict, 'met')
+  assert.is(judge(row(target, cell('martlet', [{ rssAfterPct: 121 }])), 'martlet')?.verdict, 'not met')
+})
+
 test('without the floor a CPU target is not measured', () => {
   assert.is(judge(row(threeFloors, cell('martlet', [{ cpuUs: 1 }])), 'martlet')?.verdict, 'not measured')
 })

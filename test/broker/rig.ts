@@ -7,6 +7,7 @@ import type { Deadline } from '../../src/broker/deadlines.ts'
 import { BrokerEvents } from '../../src/broker/events.ts'
 import type { Hooks } from '../../src/broker/hooks.ts'
 import { Journal } from '../../src/broker/journal.ts'
+import { ListenerTable } from '../../src/broker/listener-rules.ts'
 import type { Heap } from '../../src/broker/overload/heap.ts'
 import { Overload } from '../../src/broker/overload/overload.ts'
 import type { OverloadSettings } from '../../src/broker/overload/settings.ts'
@@ -17,6 +18,7 @@ import { Router } from '../../src/broker/router.ts'
 import type { Session } from '../../src/broker/session.ts'
 import { SessionRegistry } from '../../src/broker/session-registry.ts'
 import type { BrokerSettings } from '../../src/broker/settings.ts'
+import { Shortcuts } from '../../src/broker/shortcuts.ts'
 import type { Topic } from '../../src/broker/topic.ts'
 import { type Will, Wills } from '../../src/broker/wills.ts'
 import type { QoS } from '../../src/mqtt/qos.ts'
@@ -67,8 +69,10 @@ export const SETTINGS: BrokerSettings = {
   maxSubscriptionsPerClient: 100,
   maxSessions: 1000,
   sessionExpiry: 3600,
+  mqtt5SessionExpiry: 3600,
   maxUnstoredBytes: 16 << 20,
   willGracePeriod: 30_000,
+  shortcutAfter: 8,
   maxRetainedMessages: 1000,
   maxRetainedBytes: 1 << 20,
   retainAvailable: true,
@@ -205,8 +209,10 @@ export class Rig {
       hooks,
       events,
       journal,
+      listeners: new ListenerTable(settings.overload),
       pager: new Pager({ store, windowBytes: settings.queueWindow, windowMessages: options.windowMessages ?? 256 }),
       router: new Router(reactor, settings.maxTopicLevels, () => this.context),
+      shortcuts: new Shortcuts(outbox, reactor.memory.decisions, settings.shortcutAfter),
       overload,
       retained: new RetainedStore({ settings, counters, throttled, journal, clock, memory: overload.memory }),
       sessions: undefined as unknown as SessionRegistry,

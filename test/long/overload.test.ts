@@ -1,5 +1,5 @@
-// Long: `test/overload` says what happens, at the size of test/long; here what only a process of its own can show: its memory,
-// and the latency of those who do nothing wrong (a figure, printed). Sizes are divided by MARTLET_LONG_DIVISOR.
+// Long: what only a process of its own can show of the attacks in test/overload: its memory, and the latency of those who do
+// nothing wrong (a figure, printed); siege.test.ts has the attacks by the thousand. Sizes are divided by MARTLET_LONG_DIVISOR.
 import { readFileSync } from 'node:fs'
 import { test as uvu } from 'uvu'
 import * as assert from 'uvu/assert'

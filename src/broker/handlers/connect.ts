@@ -13,7 +13,9 @@ import type { Client } from '../client.ts'
 import { EnhancedAuthentication } from '../enhanced-authentication.ts'
 import { forwardableProperties } from '../forwardable-properties.ts'
 import type { Verdict } from '../hooks.ts'
+import { provenUsername } from '../listener-rules.ts'
 import { awaitTurn, holdBackRefusal, takeoverDelay } from '../overload/connect-delays.ts'
+import type { BrokerSettings } from '../settings.ts'
 
 const NEVER = 0xffffffff
 
@@ -22,7 +24,7 @@ export function handleConnect(client: Client, first: number, body: Uint8Array): 
   if (packet === undefined) return undefined
   client.version = packet.protocolVersion
   client.clientId = packet.clientId
-  client.username = packet.username
+  client.username = usernameOf(client, packet)
   client.problemInformation = packet.properties.requestProblemInformation !== false
   client.maximumPacketSize = packet.properties.maximumPacketSize ?? NEVER
   const problem = connectProblem(client, packet)
@@ -42,10 +44,12 @@ export function handleConnect(client: Client, first: number, body: Uint8Array): 
 function decide(client: Client, packet: ConnectPacket): Promise<void> | undefined {
   const { hooks, settings } = client.context
   if (packet.properties.authenticationMethod !== undefined) return beginAuthentication(client, packet)
+  const verified = isVerified(client)
   if (hooks.authenticate === undefined) {
-    return finishConnect(client, packet, settings.allowAnonymous || ReasonCode.NotAuthorized)
+    return finishConnect(client, packet, verified || settings.allowAnonymous || ReasonCode.NotAuthorized)
   }
-  const question = { ...client.identity, password: packet.password }
+  const password = verified ? undefined : packet.password
+  const question = { ...client.identity, password, verified, peer: client.connection.identity }
   const verdict = askHook(client.context, client.clientId, () => hooks.authenticate!(question))
   if (!(verdict instanceof Promise)) return finishConnect(client, packet, verdict)
   client.connecting()
@@ -89,6 +93,17 @@ function readOrRefuse(client: Client, first: number, body: Uint8Array): ConnectP
   }
 }
 
+/** The user name of CONNECT, or what the transport has proved where the listener says so. */
+function usernameOf({ connection, context }: Client, packet: ConnectPacket): string | undefined {
+  const { username } = context.listeners.of(connection)
+  return username === 'connect' ? packet.username : provenUsername(username, connection.identity)
+}
+
+/** The certificate or key has proved who it is: user name and password of CONNECT do not count. */
+function isVerified({ connection, context }: Client): boolean {
+  return context.listeners.of(connection).username !== 'connect'
+}
+
 function announcesMqtt5(body: Uint8Array): boolean {
   return body.length > 6 && body[1] === 4 && body[6] === 5
 }
@@ -122,6 +137,9 @@ function connectProblem(client: Client, packet: ConnectPacket): { reasonCode: Re
       } // [MQTT-3.2.2-12]
     }
   }
+  if (isVerified(client) && client.username === undefined) {
+    return { reasonCode: ReasonCode.BadUserNameOrPassword, text: 'no certificate or key that has a name' }
+  }
   if (!sessions.hasRoomFor(packet.clientId))
     return { reasonCode: ReasonCode.QuotaExceeded, text: 'max_sessions reached' }
   return memoryProblem(client, packet)
@@ -131,7 +149,7 @@ function connectProblem(client: Client, packet: ConnectPacket): { reasonCode: Re
 function memoryProblem(client: Client, packet: ConnectPacket): { reasonCode: ReasonCode; text: string } | undefined {
   const { counters, overload, sessions, settings } = client.context
   if (sessions.get(packet.clientId) !== undefined) return undefined
-  const isPersistent = sessionExpiry(packet, settings.sessionExpiry) > 0
+  const isPersistent = sessionExpiry(packet, settings) > 0
   if (!overload.memory.isHeapShort && !(isPersistent && overload.memory.areQueuesFull)) return undefined
   counters.refusedForMemory++
   return { reasonCode: ReasonCode.QuotaExceeded, text: 'memory is short' }
@@ -182,10 +200,15 @@ function finishConnect(
 function openSession(client: Client, packet: ConnectPacket, proof: Uint8Array | undefined): void {
   const { context } = client
   const { settings, sessions, journal } = context
-  const expiryInterval = sessionExpiry(packet, settings.sessionExpiry)
+  const expiryInterval = sessionExpiry(packet, settings)
   if (expiryInterval > 0 && journal.isFailing) {
     // Its session could not be stored, and one that is only resumed could not say what was sent under which identifier.
     refuse(client, ReasonCode.QuotaExceeded, 'the store fails')
+    return
+  }
+  if (expiryInterval > 0 && journal.isShort && sessions.get(packet.clientId) === undefined) {
+    // Who has a session may come: what waits for it can go then, and space with it.
+    refuse(client, ReasonCode.QuotaExceeded, 'space for the store is short')
     return
   }
   // Asked before, but authentication takes its time.
@@ -205,6 +228,7 @@ function openSession(client: Client, packet: ConnectPacket, proof: Uint8Array | 
   const { session, present } = sessions.open(clientId, packet.protocolVersion, packet.cleanStart)
   sessions.keep(session, expiryInterval)
   session.isBridge = packet.bridge
+  session.slowReaderPolicy = context.listeners.of(client.connection).slowReaderPolicy
   session.maximumPacketSize = client.maximumPacketSize
   session.topicAliasMaximum = Math.min(packet.properties.topicAliasMaximum ?? 0, settings.maxTopicAliasBroker) // [MQTT-3.1.2-26]
   context.wills.cancelDelayed(clientId)
@@ -240,9 +264,10 @@ function openSession(client: Client, packet: ConnectPacket, proof: Uint8Array | 
   })
 }
 
-function sessionExpiry(packet: ConnectPacket, most: number): number {
-  if (packet.protocolVersion === 5) return effectiveExpiry(packet.properties.sessionExpiryInterval ?? 0, most)
-  return packet.cleanStart ? 0 : most // [MQTT-3.1.2-6]
+function sessionExpiry(packet: ConnectPacket, settings: BrokerSettings): number {
+  if (packet.protocolVersion === 5)
+    return effectiveExpiry(packet.properties.sessionExpiryInterval ?? 0, settings.mqtt5SessionExpiry)
+  return packet.cleanStart ? 0 : settings.sessionExpiry // [MQTT-3.1.2-6]
 }
 
 function effectiveKeepAlive(packet: ConnectPacket, most: number): number {

@@ -17,7 +17,7 @@ export function handleDisconnect(client: Client, first: number, body: Uint8Array
         'MQTT-3.14.2-2',
       )
     }
-    session.expiryInterval = effectiveExpiry(sessionExpiryInterval, client.context.settings.sessionExpiry)
+    session.expiryInterval = effectiveExpiry(sessionExpiryInterval, client.context.settings.mqtt5SessionExpiry)
   }
   // Only the normal end deletes it: a client that leaves because something is wrong still wants it sent [MQTT-3.1.2-8].
   const discardWill = packet.reasonCode === ReasonCode.NormalDisconnection
