@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { exists, root } from './compile.ts'
+import type { Protocol } from './shapes.ts'
 
 const startDeadline = 15_000 // ms
 const stopDeadline = 10_000 // ms
@@ -24,8 +25,9 @@ process.on('exit', () => {
 export interface Broker {
   readonly name: string
   readonly version: string
+  readonly protocols: readonly Protocol[]
   /** The command for a broker that listens on 127.0.0.1:`port`; `folder` is its own and is deleted afterwards. */
-  command(port: number, folder: string): Promise<readonly string[]>
+  command(port: number, folder: string, protocol: Protocol): Promise<readonly string[]>
 }
 
 /** Mosquitto as fast as it gets without dropping: no limits on what is in flight or queued, no Nagle. */
@@ -36,17 +38,32 @@ const mosquittoSettings = [
   'set_tcp_nodelay true',
 ]
 
+/** As durable as it gets: everything is written to disk, though not synced, at most a second after it changed. */
+const mosquittoPersistence = [
+  'persistence true',
+  'autosave_on_changes true',
+  'autosave_interval 1',
+  'user root', // else a Mosquitto that root starts cannot write into the folder
+]
+
 /**
- * The broker for a word of --broker: `martlet`, `floor`, `mosquitto`, or `NAME=COMMAND` with `{port}` and `{folder}` in
+ * The broker for a word of --broker: `martlet`, `martlet-fsync` and its likes with persistence, `floor`, `mosquitto`,
+ * `mosquitto-disk` with persistence, or `NAME=COMMAND` with `{port}` and `{folder}` in
  * the command. Throws an Error that says why when it cannot be run here.
  */
 export async function findBroker(word: string, floor: string): Promise<Broker> {
   const equals = word.indexOf('=')
   if (equals > 0) return custom(word.slice(0, equals), word.slice(equals + 1))
-  if (word === 'floor') return { name: 'floor', version: '', command: async (port) => [floor, String(port)] }
+  if (word === 'floor')
+    return { name: 'floor', version: '', protocols: ['tcp'], command: async (port) => [floor, String(port)] }
   if (word === 'martlet') return martlet()
-  if (word === 'mosquitto') return mosquitto()
-  throw new RangeError(`no broker ${word}; there are martlet, floor, mosquitto, and NAME=COMMAND with {port} in it`)
+  if (word === 'mosquitto') return mosquitto(word, [])
+  if (word === 'mosquitto-disk') return mosquitto(word, mosquittoPersistence)
+  const durability = /^martlet-(fsync|os|none)$/.exec(word)?.[1]
+  if (durability !== undefined) return durableMartlet(word, durability)
+  throw new RangeError(
+    `no broker ${word}; there are martlet, martlet-fsync, martlet-os, martlet-none, floor, mosquitto, mosquitto-disk, and NAME=COMMAND with {port} in it`,
+  )
 }
 
 function custom(name: string, line: string): Broker {
@@ -55,6 +72,7 @@ function custom(name: string, line: string): Broker {
   return {
     name,
     version: '',
+    protocols: ['tcp'],
     command: async (port, folder) =>
       words.map((word) => word.replaceAll('{port}', String(port)).replaceAll('{folder}', folder)),
   }
@@ -67,25 +85,78 @@ async function martlet(): Promise<Broker> {
   return {
     name: 'martlet',
     version: `${version} on Node ${process.version}`,
-    command: async (port) => [process.execPath, script, '-p', String(port)],
+    protocols: ['tcp', 'websocket', 'tls'],
+    command: async (port, folder, protocol) => {
+      if (protocol === 'tcp') return [process.execPath, script, '-p', String(port)]
+      const file = join(folder, 'martlet.yaml')
+      const listener = {
+        port,
+        host: '127.0.0.1',
+        ...(protocol === 'tls' ? certificate(folder) : { protocol: 'websockets' }),
+      }
+      const settings = { allow_anonymous: true, connection_messages: false, listeners: [listener] }
+      await writeFile(file, JSON.stringify(settings)) // JSON is YAML
+      return [process.execPath, script, '--config', file]
+    },
   }
 }
 
-function mosquitto(): Broker {
+/** Persistence on, in the broker's folder, and like Mosquitto's no limit on how many messages wait. */
+async function durableMartlet(name: string, durability: string): Promise<Broker> {
+  const plain = await martlet()
+  return {
+    name,
+    version: plain.version,
+    protocols: ['tcp'],
+    command: async (port, folder) => {
+      const file = join(folder, 'martlet.yaml')
+      const settings = {
+        listeners: [{ port, host: '127.0.0.1' }],
+        allow_anonymous: true,
+        persistence: true,
+        persistence_location: join(folder, 'data'),
+        durability,
+        max_queued_messages: 0,
+      }
+      const lines = Object.entries(settings).map(([key, value]) => `${key}: ${JSON.stringify(value)}\n`)
+      await writeFile(file, lines.join(''))
+      const [node, script] = await plain.command(port, folder, 'tcp')
+      return [node!, script!, '--config', file]
+    },
+  }
+}
+
+function mosquitto(name: string, more: readonly string[]): Broker {
   // Debian puts it where only root's PATH looks.
   const found = ['mosquitto', '/usr/sbin/mosquitto', '/usr/local/sbin/mosquitto']
     .map((program) => ({ program, run: spawnSync(program, ['-h'], { encoding: 'utf8' }) }))
     .find(({ run }) => run.error === undefined)
   if (!found) throw new Error('it is not installed')
   return {
-    name: 'mosquitto',
+    name,
     version: /version (\S+)/.exec(found.run.stdout)?.[1] ?? '',
-    command: async (port, folder) => {
+    protocols: ['tcp', 'websocket', 'tls'],
+    command: async (port, folder, protocol) => {
       const file = join(folder, 'mosquitto.conf')
-      await writeFile(file, `${[`listener ${port} 127.0.0.1`, ...mosquittoSettings].join('\n')}\n`)
+      const lines = [`listener ${port} 127.0.0.1`, ...mosquittoSettings]
+      if (more.length > 0) lines.push(`persistence_location ${folder}/`, ...more)
+      if (protocol === 'websocket') lines.push('protocol websockets')
+      if (protocol === 'tls')
+        for (const [key, path] of Object.entries(certificate(folder))) lines.push(`${key} ${path}`)
+      await writeFile(file, `${lines.join('\n')}\n`)
       return [found.program, '-c', file]
     },
   }
+}
+
+/** A key and a certificate it signed itself, of the kind brokers are mostly run with: elliptic, for quick handshakes. */
+function certificate(folder: string): { certfile: string; keyfile: string } {
+  const files = { certfile: join(folder, 'certificate.pem'), keyfile: join(folder, 'key.pem') }
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', files.keyfile]
+  const words = ['req', '-x509', ...key, '-out', files.certfile, '-subj', '/CN=localhost', '-days', '2']
+  const { status, error, stderr } = spawnSync('openssl', words, { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`openssl cannot make a certificate: ${error?.message ?? stderr}`)
+  return files
 }
 
 /** A broker process that accepts connections. */
@@ -106,10 +177,10 @@ export class RunningBroker {
   }
 
   /** Rejects with an Error that ends in the broker's last words when it does not come up within 15 s. */
-  static async start(broker: Broker): Promise<RunningBroker> {
+  static async start(broker: Broker, protocol: Protocol = 'tcp'): Promise<RunningBroker> {
     const folder = await mkdtemp(join(tmpdir(), 'martlet-bench-'))
     const port = await freePort()
-    const [program, ...args] = await broker.command(port, folder)
+    const [program, ...args] = await broker.command(port, folder, protocol)
     const log = join(folder, 'log')
     const output = openSync(log, 'w')
     const child = spawn(program!, args, { stdio: ['ignore', output, output], cwd: folder })

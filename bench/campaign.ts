@@ -38,7 +38,8 @@ export interface Row {
 
 /** Measures one shape. Ends every broker it starts, also when a run throws. */
 export async function measureShape(shape: Shape, brokers: readonly Broker[], options: CampaignOptions): Promise<Row> {
-  const cells = brokers.map((broker) => new CellInProgress(shape, broker, options))
+  const able = brokers.filter(({ protocols }) => protocols.includes(shape.protocol ?? 'tcp'))
+  const cells = able.map((broker) => new CellInProgress(shape, broker, options))
   try {
     for (let run = 1; run <= options.runs; run++) for (const cell of cells) await cell.run(run)
   } finally {
@@ -73,9 +74,10 @@ class CellInProgress {
 
   async #measure(): Promise<Figures> {
     if (this.#shape.freshBroker || !this.#process?.running) await this.close()
-    this.#process ??= await RunningBroker.start(this.#broker)
+    const { load: shape, protocol = 'tcp' } = this.#shape
+    this.#process ??= await RunningBroker.start(this.#broker, protocol)
     const { load, seconds, mqtt5, instructions } = this.#options
-    const args = [...this.#shape.load, ...(mqtt5 ? ['--v5'] : [])]
+    const args = [...shape, '--protocol', protocol, ...(mqtt5 ? ['--v5'] : [])]
     if (!instructions) return runLoad(load, this.#process, [...args, '--secs', String(seconds)])
     return countInstructions(load, this.#process, [...args, '--messages', String(this.#shape.countedMessages)])
   }

@@ -13,6 +13,7 @@ const run = promisify(execFile)
 export const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..')
 const sources = join(root, 'bench', 'native')
 const flags = ['-O2', '-std=c++20', '-Wall', '-Wextra']
+const libraries = ['-ldl'] // glibc before 2.34 has dlopen there
 
 export interface Programs {
   readonly load: string
@@ -43,7 +44,7 @@ async function program(folder: string, name: string, units: readonly string[]): 
   // Under another name first: a second benchmark started meanwhile must not run half a program.
   const unfinished = `${target}.${process.pid}`
   const compiler = process.env.CXX ?? 'g++'
-  await run(compiler, [...flags, '-o', unfinished, ...units.map((unit) => join(sources, unit))])
+  await run(compiler, [...flags, '-o', unfinished, ...units.map((unit) => join(sources, unit)), ...libraries])
   await rename(unfinished, target)
   return target
 }

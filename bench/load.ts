@@ -39,7 +39,22 @@ export interface ConnectionFigures {
   readonly closed: number
 }
 
-export type Figures = TrafficFigures | ConnectionFigures
+/** Of a burst. `cpuUs` is per delivery; memory before it, at its most, and after it. */
+export interface BurstFigures {
+  readonly connections: number
+  readonly connectPerS: number
+  readonly p50Us: number
+  readonly p99Us: number
+  readonly cpuUs: number
+  readonly deliveries: number
+  readonly rssKbBase: number
+  readonly rssKbPeak: number
+  readonly rssKb: number
+  readonly rssAfterPct: number
+  readonly closed: number
+}
+
+export type Figures = TrafficFigures | ConnectionFigures | BurstFigures
 
 export interface LoadTarget {
   readonly port: number

@@ -1,7 +1,7 @@
 // The tables: CPU per delivery with ratios and verdicts, goodput and latency, connections. As text or as Markdown. Pure.
 import { type Cell, medianOf, type Row, valuesOf } from './campaign.ts'
 import { spread } from './statistics.ts'
-import { judge, ratio } from './verdict.ts'
+import { DURABLE_MOSQUITTO, judge, ratio } from './verdict.ts'
 
 export interface ReportOptions {
   readonly subject: string // the broker under test
@@ -25,7 +25,9 @@ export function report(rows: readonly Row[], options: ReportOptions): string {
 }
 
 function costTable(rows: readonly Row[], { subject, brokers, cost }: ReportOptions): Table {
-  const references = ['floor', 'mosquitto'].filter((name) => brokers.includes(name) && name !== subject)
+  const references = ['floor', 'mosquitto', DURABLE_MOSQUITTO].filter(
+    (name) => brokers.includes(name) && name !== subject,
+  )
   const title =
     cost === 'cpuUs' ? 'Broker CPU per delivered message, µs' : 'Broker instructions (user) per delivered message'
   return {
@@ -85,6 +87,7 @@ function connectionTable(rows: readonly Row[], { subject }: ReportOptions): Tabl
       'shape',
       'broker',
       'bytes each',
+      'RSS after %',
       'connects/s',
       'p50 µs',
       'p99 µs',
@@ -103,6 +106,7 @@ function connectionTable(rows: readonly Row[], { subject }: ReportOptions): Tabl
           row.shape.title,
           cell.broker,
           idle ? number(medianOf(cell, 'bytesPerConnection')) : '',
+          number(medianOf(cell, 'rssAfterPct'), 1),
           number(medianOf(cell, 'connectPerS')),
           number(medianOf(cell, 'p50Us')),
           number(medianOf(cell, 'p99Us')),

@@ -7,8 +7,15 @@ export type Target =
   | { readonly kind: 'floor'; readonly times: number }
   /** Resident memory per idle connection, as a slope. */
   | { readonly kind: 'memory'; readonly bytes: number }
+  /** Messages a second, and so many times those of Mosquitto with its persistence on. */
+  | { readonly kind: 'rate'; readonly perSecond: number; readonly timesMosquitto: number }
+  /** Resident memory after a burst, in percent of what it was before. */
+  | { readonly kind: 'after'; readonly percent: number }
   /** Median latency not above Mosquitto's. */
   | { readonly kind: 'latency' }
+
+/** What MQTT is carried by. */
+export type Protocol = 'tcp' | 'websocket' | 'tls'
 
 export interface Shape {
   readonly name: string
@@ -16,6 +23,8 @@ export interface Shape {
   /** Messages that are counted and timed, or connections that come, stay and go. */
   readonly kind: 'traffic' | 'connections'
   readonly load: readonly string[]
+  /** Default: tcp. Brokers that do not speak it are left out. */
+  readonly protocol?: Protocol
   /** Messages for a run that counts instructions instead of time; 0: not a shape for that. */
   readonly countedMessages: number
   /** Each run gets a broker process of its own, because what an earlier run left behind would be measured too. */
@@ -27,6 +36,8 @@ export interface Shape {
 
 const pairs = ['--shape', 'pair', '--pubs', '10']
 const fanout = ['--shape', 'fanout', '--pubs', '1']
+const idle = ['--shape', 'idle', '--pubs', '15000', '--base', '5000']
+const burstNames = { tcp: 'burst', websocket: 'burst-ws', tls: 'burst-tls' } as const
 
 export const shapes: readonly Shape[] = [
   {
@@ -102,12 +113,22 @@ export const shapes: readonly Shape[] = [
     target: { kind: 'floor', times: 2 },
   },
   {
-    name: 'persistent',
-    title: '10 pairs, QoS 1, sessions that outlive the connection',
+    name: 'durable',
+    title: '10 pairs, QoS 1, persistent sessions',
     kind: 'traffic',
     load: [...pairs, '--qos', '1', '--persist'],
     countedMessages: 500_000,
     extra: true,
+    target: { kind: 'rate', perSecond: 100_000, timesMosquitto: 5 },
+  },
+  {
+    name: 'durable-away',
+    title: 'the same, subscribers away',
+    kind: 'traffic',
+    load: [...pairs, '--qos', '1', '--persist', '--away'],
+    countedMessages: 200_000,
+    extra: true,
+    target: { kind: 'rate', perSecond: 40_000, timesMosquitto: 5 },
   },
   {
     name: 'latency',
@@ -121,11 +142,46 @@ export const shapes: readonly Shape[] = [
     name: 'idle',
     title: '15,000 idle connections',
     kind: 'connections',
-    load: ['--shape', 'idle', '--pubs', '15000', '--base', '5000'],
+    load: idle,
     countedMessages: 0,
     freshBroker: true,
-    target: { kind: 'memory', bytes: 2048 },
+    target: { kind: 'memory', bytes: 1536 },
   },
+  {
+    name: 'idle-ws',
+    title: '15,000 idle WebSocket connections',
+    kind: 'connections',
+    load: idle,
+    protocol: 'websocket',
+    countedMessages: 0,
+    freshBroker: true,
+    extra: true,
+    target: { kind: 'memory', bytes: 2560 },
+  },
+  {
+    name: 'idle-tls',
+    title: '15,000 idle TLS connections',
+    kind: 'connections',
+    load: idle,
+    protocol: 'tls',
+    countedMessages: 0,
+    freshBroker: true,
+    extra: true,
+    target: { kind: 'memory', bytes: 30 * 1024 },
+  },
+  ...(['tcp', 'websocket', 'tls'] as const).map(
+    (protocol): Shape => ({
+      name: burstNames[protocol],
+      title: `after a burst on 5,000 connections, ${protocol}`,
+      kind: 'connections',
+      load: ['--shape', 'burst', '--pubs', '5000', '--window', '4', '--size', '16384', '--qos', '1'],
+      protocol,
+      countedMessages: 0,
+      freshBroker: true,
+      extra: true,
+      target: { kind: 'after', percent: 120 },
+    }),
+  ),
   {
     name: 'storm',
     title: '10,000 connections come and go',

@@ -5,13 +5,14 @@
 // left in the outbox, flush each dirty connection once. Native code knows sockets and packet boundaries; it knows no
 // clients, sessions, subscriptions, deadlines or policy.
 //
-// A CONNECTION is slot + generation. Slots are reused oldest first and only after the turn that told of `closed`; a
-// command with a stale generation does nothing. STREAM LAYERS (PROXY header, TLS, WebSocket) stand between a socket and the
-// splitter where a listener asks for them; packets, commands and limits are the same with and without. Times are milliseconds of CLOCK_MONOTONIC, as float64.
+// A CONNECTION is slot + generation, accepted by a listener or asked for by `connect`. Slots are reused oldest first and
+// only after the turn that told of `closed`; a command with a stale generation does nothing. STREAM LAYERS (PROXY header,
+// TLS, WebSocket) stand between a socket and the splitter where a listener, or `connect`, asks for them; packets, commands and
+// limits are the same with and without. Times are milliseconds of CLOCK_MONOTONIC, as float64.
 //
 // INBOX RECORDS are 8 int32 words in `inbox`; offsets point into `inboxBytes` and hold for this turn only.
 //   word      0                1     2           3           4            5            6          7
-//   opened    1                slot  generation  listener    address off  address len  0          0      "ip:port" / "[ip]:port" / "unix:pid=1,uid=2"
+//   opened    1                slot  generation  listener|-1 address off  address len  0          0      -1: of ours; "ip:port" / "[ip]:port" / "unix:pid=1,uid=2"
 //   packet    2 | first<<8     slot  generation  topic id    body off     body len     kept|0     0      body: after the fixed header
 //   topic     3                0     0           topic id    name off     name len     0          0      before the packet that shows it
 //   forgotten 4                0     0           topic id    0            0            0          0      only as a turn's first records
@@ -27,9 +28,10 @@
 //   stream-failed 14           slot  generation  0           text off     text len     0          0      a layer cannot go on: why; `ended` follows
 // `packet` with kept != 0: the packet was too large for the inbox; body off is 0, body len its real length, and the body
 // is a kept frame (negative handle, chosen by native code, owned by TypeScript from now on: release it). Read it with
-// `readKept`. Promised: packets before `ended`, `ended` before `closed`, exactly one `closed` for each `opened`, nothing
-// after it, no record ever dropped. Topic ids: 0 = none; given at a name's second sighting, to admitted connections only;
-// a `forgotten` id is reused in the next turn at the earliest.
+// `readKept`. Promised: packets before `ended`, `ended` before `closed`, exactly one `closed` for each `opened` and
+// each `connect`, nothing after it, no record ever dropped. A connection of ours that came to nothing is told `closed`
+// without `opened`; `stream-failed` before it, if a layer knows why. Topic ids: 0 = none; given at a name's second sighting,
+// to admitted connections only; a `forgotten` id is reused in the next turn at the earliest.
 //
 // KEPT FRAMES are reference-counted native blocks: a HEAD (topic length + Topic Name) and a TAIL (payload). The handle is
 // chosen by TypeScript (1 …) and freed by `release`; frames still in output queues live on by themselves.
@@ -59,10 +61,15 @@
 //   pause         16                             slot gen                            stop reading (and delivering what was read)
 //   resume        17                             slot gen
 //   listenerResume 18                            listener
+//   shortcut      19                             topicId slot gen toSlot toGen from5|to5<<1 decision
 // forward, multicast, forwardList and keep name this turn's inbox: outside a turn, or after it, they abort the batch with an
 // error thrown from `execute()`. A QoS 0 PUBLISH (first & 0x06 == 0) that would lift a connection's queued bytes over its
 // `outputLimit`, although they were offered to the socket first, and any PUBLISH larger than its `maxPacketOut`, is left out
 // whole, counted and reported (`overflowed`). `multicast` is for QoS 0. Outside `finish`, `close` drops what is queued.
+// A SHORTCUT is a decision that stands: while `decisions[0]` is what the command says, a PUBLISH with first byte 0x30 (QoS 0,
+// no RETAIN) of that connection to that topic is written to that other connection at once and not told, only counted. It is
+// told all the same when the connection has other records in the turn (nothing overtakes), when it carries MQTT 5 properties,
+// has 1023 bytes of payload or more, or when the receiver is gone, or it would be left out. A forgotten id has none.
 // What TypeScript writes outside a turn is carried out and flushed before the loop sleeps (uv_prepare).
 
 /** What a `learned` record tells, before the connection's first packet. */
@@ -71,7 +78,7 @@ export type Fact =
   | 2 /* common name of the verified client certificate */
   | 3 /* its subject, RFC 2253 */
   | 4 /* PSK identity */
-  | 5 /* TLS version and cipher */
+  | 5 /* TLS version and cipher; first of the facts about TLS: what was told of it before holds no more */
   | 6 /* server name the client asked for */
   | 7 /* protocol: "WebSocket mqtt" */
 
@@ -82,6 +89,7 @@ export type CloseReason =
   | 2 /* reset or another socket error, see errno */
   | 3 /* the peer vanished while we were finishing */
   | 4 /* reactor closed */
+  | 5 /* never opened: TCP had connected it to itself (nobody listens on a port the system gives out) */
 
 export interface ReactorMemory {
   /** 8 words a record; at least 64 records. */
@@ -101,6 +109,8 @@ export interface ReactorMemory {
   leftOut: Uint32Array // frames left out
   /** Totals, index = Total in src/net/wire.ts. */
   totals: Float64Array
+  /** One element, TypeScript writes: raised, never to 0, with whatever might make a shortcut wrong. */
+  decisions: Int32Array
 }
 
 export interface ReactorOptions {
@@ -133,6 +143,7 @@ export interface ListenOptions {
   reusePort: boolean
   /** Open at one time; more are accepted and closed at once (`refused`). Default: as many as there are slots. */
   maxConnections?: number
+  countWith?: number // another listener id: the connections of both count together
   /** What is spoken there. `any`: told apart by the first byte. Default `mqtt`. */
   protocol?: 'mqtt' | 'websockets' | 'any'
   /** A PROXY header (version 1 or 2) comes first on every connection; without one it is closed. */
@@ -145,9 +156,22 @@ export interface ListenOptions {
   trustedProxies?: readonly string[] // networks (10.0.0.0/8, ::1, unix) whose X-Forwarded-For is believed
 }
 
-/** What a TLS listener offers. Texts are PEM. */
+/** A connection of ours. */
+export interface ConnectOptions {
+  host: string // numeric IPv4 or IPv6 address; without meaning with `socketPath`
+  port: number
+  socketPath?: string // a Unix socket; `@name`: abstract
+  localHost?: string // numeric; default: the system chooses
+  localPort?: number // default: the system chooses
+  device?: string // network interface; default: as the routes say
+  tls?: number // a caller's number, see `secureCaller`; default: none. `opened` is told after the handshake
+  serverName?: string // with `tls`: whose certificate it must be, a DNS name or an IP address
+}
+
+/** What a TLS listener offers; for a caller: one certificate or key at most, and `protocols`. Texts are PEM. */
 export interface TlsOptions {
   certificates?: readonly string[] // chain, key, chain, key …: chosen by the name a client asks for, else the first
+  passphrase?: string // of the keys that are encrypted
   authorities?: string // who may sign client certificates
   revocations?: string // of theirs: then a revocation list is required
   requestCertificate?: boolean // a client may show one; a bad one ends the handshake
@@ -157,6 +181,7 @@ export interface TlsOptions {
   ciphersuites?: string // TLS 1.3
   psk?: readonly string[] // identity, key in hexadecimal, identity, key …
   pskHint?: string
+  protocols?: readonly string[] // ALPN, of a caller
 }
 
 export interface NativeReactor {
@@ -166,6 +191,15 @@ export interface NativeReactor {
   resecure(door: number, options: TlsOptions): void
   /** Starts listening. Returns the listener id (0 …). Throws an Error with `code` (EADDRINUSE …) and `syscall`. */
   listen(options: ListenOptions): number
+  /** What connections of ours say TLS with; returns its number. Throws as `secure` does. */
+  secureCaller(options: TlsOptions): number
+  /**
+   * Begins a connection; returns its slot and generation. Commands to it do nothing before `opened`, but for `finish` and
+   * `close`, which take it back. No deadline: TypeScript closes what takes too long. Throws an Error with `code` and
+   * `syscall` for what is known at once (ECONNREFUSED of a Unix socket, EMFILE, EADDRNOTAVAIL; ENOBUFS: no free slot;
+   * ECANCELED: the reactor is closed).
+   */
+  connect(options: ConnectOptions): [slot: number, generation: number]
   /** The port a listener is bound to. */
   port(listener: number): number
   /** Takes no new connections there; existing ones stay. */
@@ -176,6 +210,8 @@ export interface NativeReactor {
   keepBytes(handle: number, bytes: Uint8Array, headLength: number): void
   /** Copies body bytes of a kept frame from `offset` into `target`; returns how many. Executes the outbox first. */
   readKept(handle: number, offset: number, target: Uint8Array): number
+  /** Gives memory that is free but still the process's back to the system; takes milliseconds. Legal at any time. */
+  trim(): void
   /** Whether the reactor's poll handle keeps Node's loop alive (default true). */
   ref(keepAlive: boolean): void
   /** Closes every listener and connection (no FIN wait) and every handle; idempotent. `closed` records are still told. */

@@ -6,7 +6,6 @@ import type { DurableStore } from './store/durable-store.ts'
 import { type Logger, silentLogger } from './telemetry/log.ts'
 import type { Clock } from './timers/clock.ts'
 
-export type { OutgoingMessage } from './broker/broker.ts'
 export type { BrokerEventMap, PublishedMessage } from './broker/events.ts'
 export type {
   AuthenticateRequest,
@@ -19,10 +18,12 @@ export type {
   SubscribeRequest,
   Verdict,
 } from './broker/hooks.ts'
+export type { OutgoingMessage } from './broker/own-publications.ts'
 export { ConfigError } from './config/config-error.ts'
 export type { ConfigurationOptions } from './config/configuration.ts'
 export type { Properties, UserProperty } from './mqtt/properties.ts'
 export { ReasonCode } from './mqtt/reason-code.ts'
+export type { PeerIdentity } from './net/connection.ts'
 export type { ListeningAddress, ListenOptions, Martlet } from './server/martlet.ts'
 export type { DurableStore } from './store/durable-store.ts'
 export type { JournalRecord } from './store/journal-record.ts'

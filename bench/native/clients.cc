@@ -18,6 +18,18 @@ namespace {
 constexpr size_t kReadSize = 256 * 1024;
 constexpr uint64_t kRampDeadline = 120'000'000'000;  // ns
 constexpr uint32_t kSessionExpiry = 3600;            // s, of persistent MQTT 5 sessions
+constexpr uint32_t kPerSource = 10'000;              // connections from one address
+
+// Ports of one source address run out, those of connections just closed included: on the loopback there are many addresses.
+void bind_source(const Client& client, const sockaddr_in& broker) {
+  if (broker.sin_addr.s_addr != htonl(INADDR_LOOPBACK)) return;
+  int on = 1;
+  setsockopt(client.fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+  sockaddr_in source{};
+  source.sin_family = AF_INET;
+  source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + client.index / kPerSource);
+  if (bind(client.fd, reinterpret_cast<sockaddr*>(&source), sizeof source) < 0) give_up("bind: %s", strerror(errno));
+}
 }  // namespace
 
 Clients::Clients(const Options& options, uint32_t count)
@@ -47,6 +59,9 @@ void Clients::connect_all(ClientEvents& events, uint32_t from, uint32_t to) {
 void Clients::open(Client& client) {
   client.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (client.fd < 0) give_up("socket: %s", strerror(errno));
+  client.in.clear();  // it may have been connected before
+  client.out.clear();
+  client.out_sent = 0;
   int on = 1;
   setsockopt(client.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   sockaddr_in address{};
@@ -54,6 +69,7 @@ void Clients::open(Client& client) {
   address.sin_port = htons(options_.port);
   const char* host = options_.host.c_str();
   if (inet_pton(AF_INET, host, &address.sin_addr) != 1) give_up("%s is no IPv4 address", host);
+  bind_source(client, address);
   client.state = Client::State::connecting;
   client.connect_started = now_ns();
   if (connect(client.fd, reinterpret_cast<sockaddr*>(&address), sizeof address) < 0 && errno != EINPROGRESS)
@@ -71,6 +87,7 @@ void Clients::send_connect(Client& client) {
   getsockopt(client.fd, SOL_SOCKET, SO_ERROR, &error, &size);
   if (error) give_up("connect: %s", strerror(error));
   client.state = Client::State::awaiting_connack;
+  client.transport = make_transport(options_.protocol, client.fd);
   bool keep = client.persistent;
   mqtt::put_connect(client.out, {.client_id = "bench-" + std::to_string(client.index),
                                  .mqtt5 = options_.mqtt5,
@@ -106,7 +123,9 @@ void Clients::flush() {
 void Clients::write(Client& client) {
   if (client.fd < 0) return;
   while (client.unsent()) {
-    ssize_t sent = send(client.fd, client.out.data() + client.out_sent, client.unsent(), MSG_NOSIGNAL);
+    const char* from = client.out.data() + client.out_sent;
+    ssize_t sent = client.transport ? client.transport->send(from, client.unsent())
+                                    : send(client.fd, from, client.unsent(), MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;
     if (sent < 0) break;  // EAGAIN: EPOLLOUT goes on; an error: the read that follows tells of it
     client.out_sent += static_cast<size_t>(sent);
@@ -116,7 +135,9 @@ void Clients::write(Client& client) {
     client.out.clear();
     client.out_sent = 0;
   }
-  if (rest != client.awaits_writable) watch(client, rest);
+  // A handshake that waits for the broker's answer waits for nothing to be writable.
+  bool waits = client.transport ? client.transport->blocked() || (rest && client.state == Client::State::connected) : rest;
+  if (waits != client.awaits_writable) watch(client, waits);
 }
 
 void Clients::watch(Client& client, bool writable) {
@@ -128,15 +149,22 @@ void Clients::watch(Client& client, bool writable) {
 }
 
 void Clients::read(ClientEvents& events, Client& client) {
-  ssize_t received = recv(client.fd, read_buffer_.data(), read_buffer_.size(), 0);
-  if (received < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (received <= 0) {
-    closed_by_broker_++;
-    close(client);
-    return;
-  }
+  do {
+    ssize_t received = client.transport ? client.transport->recv(read_buffer_.data(), read_buffer_.size())
+                                        : recv(client.fd, read_buffer_.data(), read_buffer_.size(), 0);
+    if (received < 0 && (errno == EAGAIN || errno == EINTR)) break;
+    if (received <= 0) {
+      closed_by_broker_++;
+      close(client);
+      return;
+    }
+    this->received(events, client, static_cast<size_t>(received));
+  } while (client.fd >= 0 && client.transport);
+  if (client.fd >= 0 && client.transport && client.unsent()) mark(client);  // the handshake may be over
+}
+
+void Clients::received(ClientEvents& events, Client& client, size_t size) {
   const uint8_t* data = read_buffer_.data();
-  size_t size = static_cast<size_t>(received);
   bool continued = !client.in.empty();
   if (continued) {
     client.in.append(reinterpret_cast<const char*>(data), size);
@@ -205,7 +233,7 @@ void Clients::handle(ClientEvents& events, Client& client, uint8_t first, const 
 
 void Clients::disconnect(Client& client) {
   if (client.fd < 0) return;
-  client.out.append("\xe0\x00", 2);
+  if (client.transport || options_.protocol == Protocol::tcp) client.out.append("\xe0\x00", 2);
   write(client);
   close(client);
 }
@@ -214,7 +242,13 @@ void Clients::disconnect_all() {
   for (Client& client : clients_) disconnect(client);
 }
 
+void Clients::forget_transports() {
+  for (Client& client : clients_)
+    if (client.state == Client::State::connected) client.transport.reset();
+}
+
 void Clients::close(Client& client) {
+  client.transport.reset();
   ::close(client.fd);
   client.fd = -1;
   client.state = Client::State::closed;

@@ -6,10 +6,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "histogram.h"
+#include "transport.h"
 
 struct Options;
 
@@ -27,6 +29,7 @@ struct Client {
   std::string in;                  // an incomplete packet
   std::string out;
   size_t out_sent = 0;
+  std::unique_ptr<Transport> transport;  // null: the socket itself
 
   size_t unsent() const { return out.size() - out_sent; }
 };
@@ -73,6 +76,12 @@ class Clients {
   void disconnect_all();
   void disconnect(Client& client);
 
+  /**
+   * Gives back what the connected clients' transports hold: fifteen thousand idle TLS connections are the broker's affair,
+   * not this program's memory. Nothing more can be said on them but the end.
+   */
+  void forget_transports();
+
   /** Connections the broker closed. */
   uint64_t closed_by_broker() const { return closed_by_broker_; }
 
@@ -84,6 +93,7 @@ class Clients {
   void send_connect(Client& client);
   void write(Client& client);
   void read(ClientEvents& events, Client& client);
+  void received(ClientEvents& events, Client& client, size_t size);
   void handle(ClientEvents& events, Client& client, uint8_t first, const uint8_t* body, uint32_t length);
   void close(Client& client);
   void watch(Client& client, bool writable);

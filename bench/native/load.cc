@@ -38,6 +38,18 @@ void print_connections(const Options& o, const ConnectionsReport& r) {
          r.bytes_per_connection, r.idle_cpu_share * 100, r.closed);
 }
 
+void print_burst(const Options& o, const ConnectionsReport& r) {
+  double kept = r.rss_kb_base ? static_cast<double>(r.rss_kb) / static_cast<double>(r.rss_kb_base) : 0;
+  const char* format = o.json ? "{\"connections\":%u,\"connectPerS\":%.0f,\"p50Us\":%lu,\"p99Us\":%lu,\"cpuUs\":%.2f,"
+                                "\"deliveries\":%lu,\"rssKbBase\":%lu,\"rssKbPeak\":%lu,\"rssKb\":%lu,"
+                                "\"rssAfterPct\":%.1f,\"closed\":%lu}\n"
+                              : "%u connections, %.0f a second; p50 %lu µs, p99 %lu µs; broker CPU %.2f µs a delivery, "
+                                "%lu deliveries; RSS %lu KiB before, %lu at most, %lu after: %.1f %%; closed %lu\n";
+  printf(format, o.publishers, o.publishers / r.seconds, r.connect_times.quantile(0.5), r.connect_times.quantile(0.99),
+         r.deliveries ? r.broker_cpu * 1e6 / static_cast<double>(r.deliveries) : 0, r.deliveries, r.rss_kb_base,
+         r.rss_kb_peak, r.rss_kb, kept * 100, r.closed);
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -45,6 +57,7 @@ int main(int count, char** arguments) {
   raise_descriptor_limit();
   switch (options.shape) {
     case Shape::idle: print_connections(options, run_idle(options)); break;
+    case Shape::burst: print_burst(options, run_burst(options)); break;
     case Shape::storm: print_connections(options, run_storm(options)); break;
     case Shape::pair:
     case Shape::fanin:

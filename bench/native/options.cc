@@ -13,10 +13,11 @@ namespace {
 
 const char* const kUsage = R"(load: closed-loop MQTT load generator (3.1.1 and 5), one thread
 
-  --shape pair|fanin|fanout|idle|storm   who talks to whom (pair)
+  --shape pair|fanin|fanout|idle|burst|storm   who talks to whom (pair)
   --host A  --port N                     the broker (127.0.0.1, 1883)
+  --protocol tcp|websocket|tls           what MQTT is carried by (tcp); certificates are not verified
   --pid N                                the broker's process: its CPU and memory are reported
-  --pubs N  --subs N                     publishers (idle, storm: connections), subscribers (1, 1)
+  --pubs N  --subs N                     publishers (idle, burst, storm: connections), subscribers (1, 1)
   --qos N  --size BYTES                  of the messages (0, 64)
   --window N                             messages outstanding per publisher (100)
   --rate R                               messages a second and publisher (as fast as the window allows)
@@ -25,7 +26,10 @@ const char* const kUsage = R"(load: closed-loop MQTT load generator (3.1.1 and 5
   --gate                                 after the warm-up print "ready", go on at a line on stdin
   --parallel N                           connections being opened at a time (100)
   --base N                               idle: memory is the slope between N and all connections (0)
+  --calm T                               burst: memory counts when it has not moved for so long (5)
   --v5  --persist  --json
+  --away                                 pair with --persist and a QoS: subscribers leave, come back at the end and take
+                                         everything; the window closes on acknowledgements, which are what is counted
 )";
 
 [[noreturn]] void usage_error(const std::string& what) {
@@ -34,9 +38,16 @@ const char* const kUsage = R"(load: closed-loop MQTT load generator (3.1.1 and 5
 }
 
 Shape parse_shape(const std::string& name) {
-  for (Shape shape : {Shape::pair, Shape::fanin, Shape::fanout, Shape::idle, Shape::storm})
+  for (Shape shape : {Shape::pair, Shape::fanin, Shape::fanout, Shape::idle, Shape::burst, Shape::storm})
     if (name == shape_name(shape)) return shape;
   usage_error("no shape " + name);
+}
+
+Protocol parse_protocol(const std::string& name) {
+  if (name == "tcp") return Protocol::tcp;
+  if (name == "websocket") return Protocol::websocket;
+  if (name == "tls") return Protocol::tls;
+  usage_error("no protocol " + name);
 }
 
 double parse_number(const std::string& name, const std::string& text, double minimum, double maximum) {
@@ -55,6 +66,7 @@ const char* shape_name(Shape shape) {
     case Shape::fanin: return "fanin";
     case Shape::fanout: return "fanout";
     case Shape::idle: return "idle";
+    case Shape::burst: return "burst";
     case Shape::storm: return "storm";
   }
   return "";
@@ -70,6 +82,7 @@ Options parse_options(int count, char** arguments) {
     };
   };
   valued["--shape"] = [&](Text, Text text) { o.shape = parse_shape(text); };
+  valued["--protocol"] = [&](Text, Text text) { o.protocol = parse_protocol(text); };
   valued["--host"] = [&](Text, Text text) { o.host = text; };
   number("--port", o.port, 1, 65535);
   number("--pid", o.pid, 1, 1 << 30);
@@ -83,9 +96,10 @@ Options parse_options(int count, char** arguments) {
   number("--warm", o.warm_seconds, 0, 3600);
   number("--messages", o.messages, 1, 1e12);
   number("--parallel", o.parallel, 1, 10000);
+  number("--calm", o.calm_seconds, 0, 600);
   number("--base", o.base, 0, 1e6);
   std::map<std::string, bool*> switches = {
-      {"--gate", &o.gate}, {"--v5", &o.mqtt5}, {"--persist", &o.persist}, {"--json", &o.json}};
+      {"--gate", &o.gate}, {"--v5", &o.mqtt5}, {"--persist", &o.persist}, {"--away", &o.away}, {"--json", &o.json}};
 
   for (int i = 1; i < count; i++) {
     std::string name = arguments[i];
@@ -102,7 +116,8 @@ Options parse_options(int count, char** arguments) {
       usage_error("no option " + name);
     }
   }
+  if (o.away && (o.shape != Shape::pair || !o.persist || !o.qos)) usage_error("--away needs pair, --persist and --qos");
   if (o.shape == Shape::pair) o.subscribers = o.publishers;
-  if (o.shape == Shape::idle || o.shape == Shape::storm) o.subscribers = 0;
+  if (o.shape == Shape::idle || o.shape == Shape::burst || o.shape == Shape::storm) o.subscribers = 0;
   return o;
 }

@@ -1,8 +1,10 @@
 // The whole reactor over the fake kernel. An input is a list of steps of eight bytes each, and every eight bytes are a
-// step: peers that connect, talk (packets right and wrong, in pieces), stall, end and reset; commands right, stale and
+// step: peers that connect and are connected to, talk (packets right and wrong, in pieces), stall, end and reset; commands right, stale and
 // wild, in a turn and outside. The mutator moves whole steps about, so that it works on the story and not on the bytes.
 // Half of the stories are told over plain TCP, the rest through the PROXY and WebSocket layers.
 // Checked: the promises of native/index.d.ts about records, and that nothing is left behind.
+#include <errno.h>
+
 #include <algorithm>
 #include <cstring>
 #include <map>
@@ -63,7 +65,8 @@ class Story {
                   bytes_in_,
                   bytes_out_,
                   left_out_,
-                  totals_};
+                  totals_,
+                  decisions_};
     outbox_[0] = 1;
     reactor_ = std::make_unique<Reactor>(options, memory, on_turn, this);
     CHECK(reactor_->open() == 0);
@@ -104,6 +107,9 @@ class Story {
       case 12:
         keep_or_read(step);
         break;
+      case 13:
+        dial_or_answer(step);
+        break;
       default:
         turn();
     }
@@ -114,7 +120,7 @@ class Story {
     for (auto& [fd, socket] : kernel_.sockets) socket.window = 1 << 24;
     for (int i = 0; i < 30; ++i) turn();
     reactor_->close(true);
-    CHECK(open_.empty());
+    CHECK(open_.empty() && underway_.empty());
     CHECK(total(wire::Total::Connections) == 0);
     CHECK(total(wire::Total::QueuedBytes) == 0);
     CHECK(total(wire::Total::PartialBytes) == 0);
@@ -160,6 +166,37 @@ class Story {
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
     if (proxied_) socket.sent.insert(socket.sent.end(), header, header + sizeof header - 1);
     if (framed_) socket.sent.insert(socket.sent.end(), upgrade, upgrade + sizeof upgrade - 1);
+  }
+
+  void dial_or_answer(const Step& step) {
+    static const int errors[] = {0, 0, 0, 0, ECONNREFUSED, ETIMEDOUT, EAGAIN, ECONNRESET};
+    const int error = errors[step.b % 8];
+    FakeSocket* socket = peer(step.who);
+    if (socket && socket->connecting) {
+      socket->to_itself = step.a % 16 == 0;
+      auto found = std::find_if(kernel_.sockets.begin(), kernel_.sockets.end(), [&](auto& each) { return &each.second == socket; });
+      kernel_.answer(found->first, error);
+      return;
+    }
+    if (kernel_.sockets.size() >= 40) return;
+    kernel_.connect_result = error ? -error : step.a & 1 ? 0 : -EINPROGRESS;
+    ConnectOptions options;
+    options.host = "127.0.0.1";
+    if (step.c % 3 == 0) {  // with the layer of no_tls.cc, which may or may not hear what it wants
+      auto rules = std::make_shared<StreamRules>();
+      std::string problem;
+      if (!reactor_->caller(0)) reactor_->secure_caller({}, &problem);
+      rules->caller = reactor_->caller(0);
+      options.rules = rules;
+    }
+    ConnectionId id;
+    ConnectError failure;
+    if (!reactor_->connect(options, &id, &failure)) return;
+    underway_[static_cast<int32_t>(id.slot)] = id.generation;
+    FakeSocket& dialed = kernel_.sockets[kernel_.dialed.back()];
+    dialed.window = step.a;
+    static const char heard[] = "olleh";
+    if (options.rules && step.c % 2) dialed.sent.insert(dialed.sent.end(), heard, heard + 5);
   }
 
   // As binary frames of WebSocket, masked with zeroes, where that is spoken; sometimes cut in two.
@@ -266,7 +303,7 @@ class Story {
       case 14: put({word(Command::Admit), slot, to.generation, step.b % 9000, step.c % 5000, step.b % 8000}); break;
       case 15: put({word(step.b & 1 ? Command::Finish : Command::Close), slot, to.generation, step.c & 1}); undo_if_finish(step); break;
       case 16: put({word(step.b & 1 ? Command::Pause : Command::Resume), slot, to.generation}); break;
-      case 17: put({word(Command::ListenerResume), step.b % 3 == 0 ? step.b : 0}); break;
+      case 17: if (step.b & 1) put({word(Command::Shortcut), step.c % 10, slot, to.generation, step.b % 8, to.generation, step.a & 3, 1}); else put({word(Command::ListenerResume), step.b % 3 == 0 ? step.b : 0}); break;
       default: put({step.b, step.c, slot, to.generation, step.a, step.b, step.c, step.a}); break;  // wild
     }
     if (step.b % 5 == 0) execute();
@@ -332,6 +369,8 @@ class Story {
     switch (kind) {
       case Kind::Opened:
         CHECK(open_.count(w[1]) == 0 && static_cast<uint32_t>(w[1]) < kSlots);
+        CHECK((w[3] == -1) == (underway_.count(w[1]) == 1 && underway_[w[1]] == w[2]));
+        underway_.erase(w[1]);
         open_[w[1]] = {static_cast<uint32_t>(w[1]), w[2]};
         in_inbox(w[4], w[5]);
         return;
@@ -348,6 +387,11 @@ class Story {
         return;
       default:
         break;
+    }
+    if (auto underway = underway_.find(w[1]); underway != underway_.end() && underway->second == w[2]) {
+      CHECK(kind == Kind::Closed || kind == Kind::StreamFailed);
+      if (kind == Kind::Closed) underway_.erase(underway);
+      return;
     }
     auto found = open_.find(w[1]);
     CHECK(found != open_.end() && found->second.generation == w[2]);
@@ -410,6 +454,7 @@ class Story {
   FakeKernel kernel_;
   bool framed_ = false, proxied_ = false;
   std::map<int32_t, Named> open_;
+  std::map<int32_t, int32_t> underway_;  // of ours, not told yet: slot to generation
   std::map<int32_t, std::vector<uint8_t>> topics_;
   std::vector<int32_t> native_;  // handles native code chose, some of them released since
   std::vector<Step> in_turn_;
@@ -417,6 +462,7 @@ class Story {
   std::vector<uint8_t> inbox_bytes_, outbox_bytes_;
   double last_read_[kSlots], last_write_[kSlots], bytes_in_[kSlots], bytes_out_[kSlots], totals_[wire::kTotals];
   uint32_t queued_[kSlots], left_out_[kSlots];
+  int32_t decisions_[1] = {1};
   std::unique_ptr<Reactor> reactor_;  // last: it borrows all of the above
 };
 

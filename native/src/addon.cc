@@ -30,19 +30,32 @@ std::string error_code(int error) {
   return name ? name : std::to_string(error);
 }
 
+/** As Node's own errors are: `code`, `errno`, `syscall`. */
+void throw_system_error(Napi::Env env, int error, const char* syscall, const std::string& where) {
+  std::string code = error_code(error);
+  Napi::Error thrown = Napi::Error::New(env, std::string(syscall) + " " + code + " " + where + ": " + strerror(error));
+  thrown.Set("code", code);
+  thrown.Set("errno", Napi::Number::New(env, -error));
+  thrown.Set("syscall", syscall);
+  thrown.ThrowAsJavaScriptException();
+}
+
 class ReactorObject : public Napi::ObjectWrap<ReactorObject> {
  public:
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "NativeReactor",
                        {
                            InstanceMethod<&ReactorObject::listen>("listen"),
+                           InstanceMethod<&ReactorObject::connect>("connect"),
                            InstanceMethod<&ReactorObject::secure>("secure"),
+                           InstanceMethod<&ReactorObject::secure_caller>("secureCaller"),
                            InstanceMethod<&ReactorObject::resecure>("resecure"),
                            InstanceMethod<&ReactorObject::port>("port"),
                            InstanceMethod<&ReactorObject::unlisten>("unlisten"),
                            InstanceMethod<&ReactorObject::execute>("execute"),
                            InstanceMethod<&ReactorObject::keep_bytes>("keepBytes"),
                            InstanceMethod<&ReactorObject::read_kept>("readKept"),
+                           InstanceMethod<&ReactorObject::trim>("trim"),
                            InstanceMethod<&ReactorObject::ref>("ref"),
                            InstanceMethod<&ReactorObject::close>("close"),
                        });
@@ -60,13 +73,16 @@ class ReactorObject : public Napi::ObjectWrap<ReactorObject> {
   }
 
   Napi::Value listen(const Napi::CallbackInfo& info);
+  Napi::Value connect(const Napi::CallbackInfo& info);
   Napi::Value secure(const Napi::CallbackInfo& info);
+  Napi::Value secure_caller(const Napi::CallbackInfo& info);
   void resecure(const Napi::CallbackInfo& info);
   Napi::Value port(const Napi::CallbackInfo& info);
   void unlisten(const Napi::CallbackInfo& info);
   void execute(const Napi::CallbackInfo& info);
   void keep_bytes(const Napi::CallbackInfo& info);
   Napi::Value read_kept(const Napi::CallbackInfo& info);
+  void trim(const Napi::CallbackInfo& info);
   void ref(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
@@ -122,15 +138,33 @@ Napi::Value ReactorObject::listen(const Napi::CallbackInfo& info) {
   ListenError failure;
   int id = open->reactor().listen(options, &failure);
   if (id >= 0) return Napi::Number::New(env, id);
-  std::string code = error_code(failure.error);
   std::string where = options.path.empty() ? options.host + " port " + std::to_string(options.port) : options.path;
-  Napi::Error error = Napi::Error::New(env, std::string(failure.syscall) + " " + code + " " + where + ": " +
-                                                strerror(failure.error));
-  error.Set("code", code);
-  error.Set("errno", Napi::Number::New(env, -failure.error));
-  error.Set("syscall", failure.syscall);
-  error.ThrowAsJavaScriptException();
+  throw_system_error(env, failure.error, failure.syscall, where);
   return env.Undefined();
+}
+
+Napi::Value ReactorObject::connect(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  if (!open_ || closed_) {  // as the reactor says it while it closes: whoever dials hears of it in one way
+    throw_system_error(env, ECANCELED, "connect", "the reactor is closed");
+    return env.Undefined();
+  }
+  OpenReactor* open = open_;
+  Arguments arguments(env);
+  if (!info[0].IsObject()) return arguments.fail("connect(options)"), env.Undefined();
+  ConnectOptions options;
+  if (!read_connect_options(arguments, info[0].As<Napi::Object>(), open->reactor(), &options)) return env.Undefined();
+  ConnectionId id;
+  ConnectError failure;
+  if (!open->reactor().connect(options, &id, &failure)) {
+    std::string where = options.path.empty() ? options.host + " port " + std::to_string(options.port) : options.path;
+    throw_system_error(env, failure.error, failure.syscall, where);
+    return env.Undefined();
+  }
+  auto pair = Napi::Array::New(env, 2);
+  pair.Set(uint32_t{0}, id.slot);
+  pair.Set(uint32_t{1}, id.generation);
+  return pair;
 }
 
 Napi::Value ReactorObject::secure(const Napi::CallbackInfo& info) {
@@ -144,6 +178,21 @@ Napi::Value ReactorObject::secure(const Napi::CallbackInfo& info) {
   std::string problem;
   int door = open->reactor().secure(options, &problem);
   if (door >= 0) return Napi::Number::New(env, door);
+  Napi::Error::New(env, problem).ThrowAsJavaScriptException();
+  return env.Undefined();
+}
+
+Napi::Value ReactorObject::secure_caller(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  OpenReactor* open = opened(env);
+  if (!open) return env.Undefined();
+  Arguments arguments(env);
+  if (!info[0].IsObject()) return arguments.fail("secureCaller(options)"), env.Undefined();
+  TlsOptions options;
+  if (!read_tls_options(arguments, info[0].As<Napi::Object>(), &options)) return env.Undefined();
+  std::string problem;
+  int caller = open->reactor().secure_caller(options, &problem);
+  if (caller >= 0) return Napi::Number::New(env, caller);
   Napi::Error::New(env, problem).ThrowAsJavaScriptException();
   return env.Undefined();
 }
@@ -205,6 +254,10 @@ Napi::Value ReactorObject::read_kept(const Napi::CallbackInfo& info) {
   if (count >= 0) return Napi::Number::New(env, static_cast<double>(count));
   throw_reactor_error(env, *open);
   return env.Undefined();
+}
+
+void ReactorObject::trim(const Napi::CallbackInfo&) {
+  if (open_ && !closed_) open_->reactor().trim();
 }
 
 void ReactorObject::ref(const Napi::CallbackInfo& info) {

@@ -54,8 +54,36 @@ bool read_listen_options(Arguments& arguments, const Napi::Object& from, const R
   }
   out->rules = std::move(rules);
   if (from.Has("maxConnections") && !arguments.number(from, "maxConnections", 1, INT32_MAX, &out->max_connections)) return false;
+  if (from.Has("countWith")) {
+    uint32_t id;
+    if (!arguments.number(from, "countWith", 0, INT32_MAX, &id)) return false;
+    Listener* other = reactor.listener(id);
+    if (!other) return arguments.fail("countWith: no such listener");
+    out->open = other->open;
+  }
   return good && arguments.number(from, "port", 0, 65535, &out->port) &&
          arguments.number(from, "backlog", 0, INT32_MAX, &out->backlog);
+}
+
+bool read_connect_options(Arguments& arguments, const Napi::Object& from, const Reactor& reactor, ConnectOptions* out) {
+  out->host = arguments.text(from, "host");
+  out->path = arguments.text(from, "socketPath");
+  out->local_host = arguments.text(from, "localHost");
+  out->device = arguments.text(from, "device");
+  if (from.Has("localPort") && !arguments.number(from, "localPort", 0, 65535, &out->local_port)) return false;
+  if (from.Has("tls")) {
+    uint32_t number;
+    if (!arguments.number(from, "tls", 0, INT32_MAX, &number)) return false;
+    auto rules = std::make_shared<StreamRules>();
+    rules->caller = reactor.caller(number);
+    rules->server_name = arguments.text(from, "serverName");
+    if (!rules->caller) return arguments.fail("tls: no such caller");
+    if (rules->server_name.empty() || rules->server_name.find('\0') != std::string::npos) {
+      return arguments.fail("serverName is wanted with tls");
+    }
+    out->rules = std::move(rules);
+  }
+  return !out->path.empty() || arguments.number(from, "port", 1, 65535, &out->port);
 }
 
 bool read_tls_options(Arguments& arguments, const Napi::Object& from, TlsOptions* out) {
@@ -86,6 +114,7 @@ bool read_tls_options(Arguments& arguments, const Napi::Object& from, TlsOptions
     out->psk.emplace_back(std::exchange(identity, {}), std::move(key));
     return true;
   });
+  out->passphrase = arguments.text(from, "passphrase");
   out->authorities = arguments.text(from, "authorities");
   out->revocations = arguments.text(from, "revocations");
   out->request_certificate = from.Get("requestCertificate").ToBoolean();
@@ -94,7 +123,10 @@ bool read_tls_options(Arguments& arguments, const Napi::Object& from, TlsOptions
   out->ciphers = arguments.text(from, "ciphers");
   out->suites = arguments.text(from, "ciphersuites");
   out->psk_hint = arguments.text(from, "pskHint");
-  return good;
+  return good && arguments.texts(from, "protocols", [&](std::string& name) {
+    out->protocols.push_back(std::move(name));
+    return true;
+  });
 }
 
 bool read_memory(Arguments& arguments, const Napi::Object& from, uint32_t slots, Memory* out) {
@@ -110,7 +142,8 @@ bool read_memory(Arguments& arguments, const Napi::Object& from, uint32_t slots,
       arguments.array(from, "bytesIn", napi_float64_array, slots, &out->bytes_in) &&
       arguments.array(from, "bytesOut", napi_float64_array, slots, &out->bytes_out) &&
       arguments.array(from, "leftOut", napi_uint32_array, slots, &out->left_out) &&
-      arguments.array(from, "totals", napi_float64_array, wire::kTotals, &out->totals);
+      arguments.array(from, "totals", napi_float64_array, wire::kTotals, &out->totals) &&
+      arguments.array(from, "decisions", napi_int32_array, 1, &out->decisions);
   if (!good) return false;
   out->inbox_records = static_cast<uint32_t>(inbox / wire::kRecordWords);
   out->inbox_size = static_cast<uint32_t>(inbox_bytes);

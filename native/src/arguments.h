@@ -87,6 +87,8 @@ class Arguments {
 bool read_options(Arguments& arguments, const Napi::Object& from, Options* out);
 /** ListenOptions; a TLS door is looked up in `reactor`. */
 bool read_listen_options(Arguments& arguments, const Napi::Object& from, const Reactor& reactor, ListenOptions* out);
+/** ConnectOptions; a TLS caller is looked up in `reactor`. */
+bool read_connect_options(Arguments& arguments, const Napi::Object& from, const Reactor& reactor, ConnectOptions* out);
 /** TlsOptions. */
 bool read_tls_options(Arguments& arguments, const Napi::Object& from, TlsOptions* out);
 /** ReactorMemory. A typed array that is detached later would leave native code with nothing: nobody may transfer it. */

@@ -1,6 +1,8 @@
 #include "fake_kernel.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 
 #include <algorithm>
 #include <cstring>
@@ -12,6 +14,13 @@ int FakeKernel::connect() {
   sockets[fd];
   backlog.push_back(fd);
   return fd;
+}
+
+void FakeKernel::answer(int fd, int error) {
+  FakeSocket& socket = sockets[fd];
+  socket.connecting = false;
+  socket.error = error;
+  if (error) socket.reset = socket.reset_told = true;
 }
 
 size_t FakeKernel::open_sockets() const {
@@ -41,6 +50,8 @@ size_t some(size_t most) {
 
 uint32_t readiness(const FakeSocket& socket) {
   uint32_t events = 0;
+  if (socket.connecting) return 0;
+  if (socket.error) return (EPOLLOUT & socket.events) | EPOLLHUP | EPOLLERR;
   if (socket.read < socket.sent.size() || socket.fin || socket.reset) events |= EPOLLIN;
   if (socket.window > 0 || socket.reset) events |= EPOLLOUT;
   if (socket.reset) events |= EPOLLHUP;
@@ -51,14 +62,48 @@ uint32_t readiness(const FakeSocket& socket) {
 
 }  // namespace
 
-int socket(int) { return kernel().listener = kernel().next_fd++; }
-int bind(int, const sockaddr*, socklen_t) { return 0; }
-int listen(int, int backlog) {
+int socket(int) {
+  if (kernel().open_sockets() >= kernel().descriptors) return -EMFILE;
+  int fd = kernel().next_fd++;
+  kernel().sockets[fd].dialed = true;
+  return fd;
+}
+int bind(int fd, const sockaddr*, socklen_t) { return kernel().sockets[fd].dialed ? kernel().bind_result : 0; }
+int listen(int fd, int backlog) {
+  kernel().sockets.erase(fd);  // a listener is none of the connections
+  kernel().listener = fd;
   kernel().listen_backlog = backlog;
   return 0;
 }
 int local_port(int) { return 1883; }
-int connect(int, const sockaddr*, socklen_t) { return -ECONNREFUSED; }
+int connect(int fd, const sockaddr*, socklen_t) {
+  FakeKernel& k = kernel();
+  FakeSocket* socket = find(fd);
+  if (!socket) return -EBADF;
+  socket->connecting = k.connect_result == -EINPROGRESS;
+  if (k.connect_result == 0 || socket->connecting) k.dialed.push_back(fd);
+  return k.connect_result;
+}
+
+int local_address(int fd, sockaddr_storage* address) {
+  FakeSocket* socket = find(fd);
+  if (!socket) return -EBADF;
+  *address = {};
+  auto* v4 = reinterpret_cast<sockaddr_in*>(address);
+  v4->sin_family = AF_INET;
+  v4->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  v4->sin_port = htons(socket->to_itself ? 1883 : 40000);
+  return 0;
+}
+
+int peer_address(int fd, sockaddr_storage* address) {
+  FakeSocket* socket = find(fd);
+  if (!socket) return -EBADF;
+  if (socket->connecting || socket->reset || kernel().vanishes) return -ENOTCONN;
+  local_address(fd, address);
+  reinterpret_cast<sockaddr_in*>(address)->sin_port = htons(1883);
+  return 0;
+}
 int adopt(int) { return 0; }
 int bind_to_device(int, const char*) { return 0; }
 int peer_credentials(int, int*, int*) { return 0; }
@@ -79,7 +124,14 @@ int set_option(int fd, int level, int name, int value) {
   return 0;
 }
 int linger_zero(int) { return 0; }
-int pending_error(int) { return ECONNRESET; }
+int pending_error(int fd) {
+  FakeSocket* socket = find(fd);
+  if (!socket || !socket->dialed) return ECONNRESET;
+  int error = socket->error;
+  socket->error = 0;  // told once, as SO_ERROR is
+  if (error) socket->reset = true;
+  return error ? error : socket->reset ? ECONNRESET : 0;
+}
 
 int64_t recv(int fd, void* into, size_t size) {
   FakeSocket* socket = find(fd);

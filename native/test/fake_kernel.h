@@ -2,6 +2,8 @@
 // and resets wherever the test wants them. Level-triggered, like the real one. One instance at a time.
 #pragma once
 
+#include <errno.h>
+
 #include <cstdint>
 #include <map>
 #include <random>
@@ -22,6 +24,11 @@ struct FakeSocket {
   bool write_ended = false;
   bool open = true;
   bool reset_told = false;
+  // sockets the reactor opened itself: what connect() and SO_ERROR say
+  bool dialed = false;
+  bool connecting = false;
+  bool to_itself = false;
+  int error = 0;
   uint32_t events = 0;
   uint64_t tag = 0;
 };
@@ -33,6 +40,14 @@ class FakeKernel {
 
   /** A new connection in the listen queue; its descriptor. */
   int connect();
+
+  /** The handshake of a socket that connects is over: it stands, or has failed with `error`. */
+  void answer(int fd, int error = 0);
+  /** The descriptors of the reactor's own sockets, in the order they were opened. */
+  std::vector<int> dialed;
+  int connect_result = -EINPROGRESS;  // of the next connect() calls
+  int bind_result = 0;
+  bool vanishes = false;  // peers go away between SO_ERROR and getpeername()
 
   static FakeKernel* current;
   std::mt19937 random;

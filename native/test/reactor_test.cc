@@ -29,7 +29,7 @@ class Bench {
     Options options{16, read_size, 8, 4, 8, 1u << 20, 1u << 30, 20'000, 5'000, 1u << 22, 60'000, 4, true};
     Memory memory{inbox,      256,         inbox_bytes, sizeof inbox_bytes, outbox,    256,
                   outbox_bytes, sizeof outbox_bytes, last_read, last_write,  queued, bytes_in,
-                  bytes_out,  left_out,    totals};
+                  bytes_out,  left_out,    totals,      decisions};
     reactor = std::make_unique<Reactor>(options, memory, on_turn, this);
     reactor->open();
     ListenError error;
@@ -75,6 +75,7 @@ class Bench {
   uint8_t outbox_bytes[8192] = {};
   double last_read[16], last_write[16], bytes_in[16], bytes_out[16], totals[wire::kTotals];
   uint32_t queued[16], left_out[16];
+  int32_t decisions[1] = {1};
   std::unique_ptr<Reactor> reactor;  // last: it borrows all of the above
 };
 
@@ -171,4 +172,71 @@ TEST("a receiver that is not written to takes no system call") {
   }
   CHECK(bench.totals[static_cast<size_t>(wire::Total::Sends)] == sends);
   CHECK(bench.queued[opened.slot] == 1090);
+}
+
+// Two admitted connections and a shortcut from the first to the second for topic `t`, which has the id 1.
+struct Pair {
+  Bench bench;
+  int from_fd = bench.connect();
+  Record from = bench.records.back();
+  int to_fd = bench.connect();
+  Record to = bench.records.back();
+
+  Pair() {
+    for (const Record& each : {from, to}) bench.command({13, each.slot, each.generation, 0, 0, 0});
+    bench.reactor->before_sleep();
+    publish("t");
+    publish("t");
+    shortcut(1, 1);
+  }
+
+  void shortcut(int32_t topic, int32_t decision) {
+    bench.command({19, topic, from.slot, from.generation, to.slot, to.generation, 0, decision});
+    bench.reactor->before_sleep();
+  }
+
+  // How many packets TypeScript was told of for one PUBLISH, in one turn of its own.
+  size_t publish(const std::string& topic, uint8_t first = 0x30) {
+    size_t before = bench.count(Kind::Packet);
+    auto size = static_cast<char>(topic.size());
+    bench.say(from_fd, std::string{static_cast<char>(first), static_cast<char>(topic.size() + 3), 0, size} + topic + "x");
+    bench.reactor->turn();
+    return bench.count(Kind::Packet) - before;
+  }
+
+  double taken() const { return bench.totals[static_cast<size_t>(wire::Total::Shortcuts)]; }
+};
+
+TEST("a shortcut holds for its decision's number, its topic and plain QoS 0, and no turn is told of what takes it") {
+  Pair pair;
+  CHECK(pair.publish("t") == 0 && pair.taken() == 1);
+  CHECK(pair.bench.kernel.sockets[pair.to_fd].received.size() == 6);
+  CHECK(pair.publish("u") == 1);
+  CHECK(pair.publish("t", 0x31) == 1);
+  pair.bench.decisions[0] = 2;
+  CHECK(pair.publish("t") == 1 && pair.taken() == 1);
+  pair.shortcut(1, 2);
+  CHECK(pair.publish("t") == 0 && pair.taken() == 2);
+}
+
+TEST("a topic id that changes hands has no shortcut any more") {
+  Pair pair;
+  // Eight ids: all of them go round.
+  for (int round = 0; round < 4; ++round) {
+    for (char name = 'a'; name <= 'z'; ++name) {
+      if (name != 't') pair.publish(std::string(1, name));
+    }
+  }
+  CHECK(pair.bench.count(Kind::Forgotten) > 8);
+  CHECK(pair.taken() == 0);
+  CHECK(pair.bench.kernel.sockets[pair.to_fd].received.empty());
+}
+
+TEST("a shortcut to a connection that is gone tells its packets, and one past the table is refused") {
+  Pair pair;
+  pair.bench.command({15, pair.to.slot, pair.to.generation, 0});
+  pair.bench.reactor->before_sleep();
+  CHECK(pair.publish("t") == 1 && pair.taken() == 0);
+  pair.shortcut(9, 1);
+  CHECK(pair.bench.reactor->take_error() == "shortcut: no such topic id");
 }

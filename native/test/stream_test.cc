@@ -19,7 +19,7 @@ class Door {
     Options options{16, 64, 8, 4, 8, 1u << 20, 1u << 30, 20'000, 5'000, 1u << 22, 0, 1, true};
     Memory memory{inbox,      64,         inbox_bytes, sizeof inbox_bytes, outbox,    256,
                   outbox_bytes, sizeof outbox_bytes, last_read, last_write,  queued, bytes_in,
-                  bytes_out,  left_out,    totals};
+                  bytes_out,  left_out,    totals,      decisions};
     reactor = std::make_unique<Reactor>(options, memory, on_turn, this);
     reactor->open();
     ListenOptions listen = listen_options();
@@ -94,6 +94,7 @@ class Door {
   uint8_t outbox_bytes[256] = {};
   double last_read[16], last_write[16], bytes_in[16], bytes_out[16], totals[wire::kTotals];
   uint32_t queued[16], left_out[16];
+  int32_t decisions[1] = {1};
   std::unique_ptr<Reactor> reactor;
 };
 

@@ -1,6 +1,8 @@
 // Random walks over the whole reactor against the fake kernel: peers that send, stall, end and reset at any moment,
 // sizes at which every overflow happens, commands right and wrong. After each turn the promises of native/index.d.ts
 // are checked; at the end every byte must be where it belongs.
+#include <errno.h>
+
 #include <algorithm>
 #include <deque>
 #include <map>
@@ -39,6 +41,7 @@ struct Peer {
   int fd = -1;
   uint32_t slot = 0;
   int32_t generation = 0;
+  bool dialed = false;  // ours: slot and generation are known from the start
   bool opened = false, ended = false, closed = false, finished = false, left_out = false;
   std::deque<Packet> to_tell;  // sent and not told yet
   Bytes expected;              // what the reactor was told to send
@@ -60,7 +63,7 @@ class Walk {
                      last_read_,       last_write_,
                      queued_,          bytes_in_,
                      bytes_out_,       left_out_,
-                     totals_};
+                     totals_,          decisions_};
     reactor_ = std::make_unique<Reactor>(options_, memory_, on_turn, this);
     CHECK(reactor_->open() == 0);
     ListenError error;
@@ -76,7 +79,7 @@ class Walk {
     }
     settle();
     reactor_->close(true);
-    for (auto& peer : peers_) CHECK(peer->closed || !peer->opened);
+    for (auto& peer : peers_) CHECK(peer->closed || (!peer->opened && !peer->dialed));
     CHECK(totals_[static_cast<size_t>(wire::Total::Connections)] == 0);
     CHECK(totals_[static_cast<size_t>(wire::Total::QueuedBytes)] == 0);
     CHECK(totals_[static_cast<size_t>(wire::Total::PartialBytes)] == 0);
@@ -107,7 +110,11 @@ class Walk {
   void settle() {
     settling_ = true;
     kernel_.descriptors = SIZE_MAX;
-    for (auto& peer : peers_) kernel_.sockets[peer->fd].window = SIZE_MAX / 2;
+    for (auto& peer : peers_) {
+      FakeSocket& socket = kernel_.sockets[peer->fd];
+      socket.window = SIZE_MAX / 2;
+      if (socket.connecting) answer(*peer, socket);
+    }
     int idle = 0;
     for (int i = 0; i < 20'000 && idle < 3 && !testing::failed; ++i) {
       resume_all();
@@ -138,9 +145,14 @@ class Walk {
       kernel_.sockets[peers_.back()->fd].window = random_() % 5000;
       return;
     }
+    if (peers_.size() < 12 && random_() % 8 == 0) return dial();
     if (peers_.empty()) return;
     Peer& peer = *peers_[random_() % peers_.size()];
     FakeSocket& socket = kernel_.sockets[peer.fd];
+    if (socket.connecting) {
+      if (random_() % 2) answer(peer, socket);
+      return;
+    }
     uint32_t what = random_() % 40;
     if (what == 0) {
       socket.fin = true;
@@ -151,6 +163,29 @@ class Walk {
     } else if (!socket.fin && !socket.reset) {
       for (uint32_t i = random_() % 40; i > 0; --i) say(peer, socket);
     }
+  }
+
+  void dial() {
+    static const int results[] = {-EINPROGRESS, -EINPROGRESS, -EINPROGRESS, 0, -ECONNREFUSED, -EADDRNOTAVAIL};
+    kernel_.connect_result = results[random_() % 6];
+    ConnectOptions options;
+    options.host = "::1";
+    ConnectionId id;
+    ConnectError error;
+    if (!reactor_->connect(options, &id, &error)) return;
+    peers_.push_back(std::make_unique<Peer>());
+    Peer& peer = *peers_.back();
+    peer.fd = kernel_.dialed.back();
+    peer.slot = id.slot;
+    peer.generation = id.generation;
+    peer.dialed = true;
+    kernel_.sockets[peer.fd].window = random_() % 5000;
+  }
+
+  void answer(Peer& peer, FakeSocket& socket) {
+    static const int errors[] = {0, 0, 0, ECONNREFUSED, ETIMEDOUT, ECONNRESET};
+    socket.to_itself = random_() % 10 == 0;
+    kernel_.answer(peer.fd, errors[random_() % 6]);
   }
 
   void say(Peer& peer, FakeSocket& socket) {
@@ -202,7 +237,7 @@ class Walk {
         continue;
       }
       Peer* peer = by_id(w[1], w[2]);
-      CHECK(peer && peer->opened && !peer->closed);
+      CHECK(peer && !peer->closed && (peer->opened || (peer->dialed && kind == wire::Kind::Closed)));
       if (!peer) continue;
       if (kind == wire::Kind::Packet) packet(*peer, w);
       if (kind == wire::Kind::Overflowed) CHECK(w[3] > 0);
@@ -224,6 +259,7 @@ class Walk {
       FakeSocket& socket = kernel_.sockets[peer->fd];
       uint64_t tag = static_cast<uint64_t>(static_cast<uint32_t>(w[2])) << 32 | static_cast<uint32_t>(w[1]);
       if (peer->opened || socket.tag != tag) continue;
+      CHECK(peer->dialed == (w[3] == -1));
       peer->opened = true;
       peer->slot = static_cast<uint32_t>(w[1]);
       peer->generation = w[2];
@@ -314,6 +350,10 @@ class Walk {
     if (wild_ && !settling_) wild();
     if (wild_ || settling_) return;
     Peer* peer = any_open();
+    if (Peer* underway = random_() % 20 ? nullptr : any_underway()) {
+      write({random_() % 2 ? 14 : 15, static_cast<int32_t>(underway->slot), underway->generation, 0});
+      if (outbox_[outbox_[0] - 4] == 14) --outbox_[0];  // finish has one word less
+    }
     if (!peer) return;
     auto slot = static_cast<int32_t>(peer->slot);
     switch (random_() % 30) {
@@ -381,7 +421,14 @@ class Walk {
 
   Peer* by_id(int32_t slot, int32_t generation) {
     for (auto& peer : peers_) {
-      if (peer->opened && static_cast<int32_t>(peer->slot) == slot && peer->generation == generation) return peer.get();
+      if ((peer->opened || peer->dialed) && static_cast<int32_t>(peer->slot) == slot && peer->generation == generation) return peer.get();
+    }
+    return nullptr;
+  }
+
+  Peer* any_underway() {
+    for (auto& peer : peers_) {
+      if (peer->dialed && !peer->opened && !peer->closed) return peer.get();
     }
     return nullptr;
   }
@@ -402,6 +449,7 @@ class Walk {
   Bytes inbox_bytes_, outbox_bytes_;
   double last_read_[8], last_write_[8], bytes_in_[8], bytes_out_[8], totals_[wire::kTotals];
   uint32_t queued_[8], left_out_[8];
+  int32_t decisions_[1] = {1};
   std::unique_ptr<Reactor> reactor_;
   std::vector<std::unique_ptr<Peer>> peers_;
   std::map<int32_t, std::string> names_;

@@ -1,12 +1,10 @@
 // One broker: makes its parts, receives from the reactor what belongs to no single connection, and closes in order.
 // Knows nothing of files, arguments or the process; src/server puts it together with a reactor and listeners.
 
-import type { Properties } from '../mqtt/properties.ts'
-import type { QoS } from '../mqtt/qos.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
 import { topicNameProblem, topicProblemInBytes } from '../mqtt/topic.ts'
 import type { Connection, ConnectionReceiver } from '../net/connection.ts'
-import type { ReactorReceiver } from '../net/reactor.ts'
+import type { ReactorReceiver, Traffic } from '../net/reactor.ts'
 import type { RecipientGroup } from '../net/recipient-group.ts'
 import type { DurableStore } from '../store/durable-store.ts'
 import { Counters } from '../telemetry/counters.ts'
@@ -14,36 +12,48 @@ import type { Logger } from '../telemetry/log.ts'
 import { ThrottledLog } from '../telemetry/throttled-log.ts'
 import type { Clock } from '../timers/clock.ts'
 import { TimerLoop } from '../timers/timer-loop.ts'
-import { askHook } from './ask-hook.ts'
 import { Client } from './client.ts'
 import type { BrokerContext, Wire } from './context.ts'
 import type { Deadline } from './deadlines.ts'
+import { DroppedMessages } from './dropped-messages.ts'
 import { BrokerEvents } from './events.ts'
 import { ExpirySweep } from './expiry-sweep.ts'
-import { forwardableProperties } from './forwardable-properties.ts'
-import type { Hooks, Verdict } from './hooks.ts'
+import type { Hooks } from './hooks.ts'
 import { Journal } from './journal.ts'
-import { Message } from './message.ts'
+import { type ListenerRules, ListenerTable } from './listener-rules.ts'
+import { v8Heap } from './overload/heap.ts'
+import { MemoryReturn } from './overload/memory-return.ts'
 import { Overload } from './overload/overload.ts'
+import { type OutgoingMessage, OwnPublications } from './own-publications.ts'
+import { Pager } from './pager.ts'
 import { Publication } from './publication.ts'
 import { type Recovered, recover } from './recovery.ts'
 import { RetainedStore } from './retained-store.ts'
 import { Router } from './router.ts'
 import { SessionRegistry } from './session-registry.ts'
 import type { BrokerSettings } from './settings.ts'
+import { Shortcuts } from './shortcuts.ts'
 import type { Subscription } from './subscription.ts'
 import { Topic } from './topic.ts'
-import { type Will, Wills } from './wills.ts'
+import { Wills } from './wills.ts'
 
 /** The reactor, as the broker needs it beyond its shared memory. */
 export interface BrokerReactor extends Wire {
   newGroup(connectionOf: (member: Subscription) => Connection): RecipientGroup<Subscription>
   resumeListener(listener: number): void
+  /** From now on every packet is told, until new decisions are made. */
+  revokeShortcuts(): void
   /** Bytes waiting to be written to all connections together. */
   readonly queuedBytes: number
   /** Bytes of all kept frames. */
   readonly keptBytes: number
+  /** Bytes read and written since the start. */
+  readonly bytesMoved: number
+  /** Gives free memory back to the system. */
+  trim(): void
   receivers(): ConnectionReceiver[]
+  /** What went over the wire since the start. */
+  traffic(): Traffic
 }
 
 export interface BrokerParts {
@@ -55,21 +65,14 @@ export interface BrokerParts {
   readonly counters?: Counters
 }
 
-/** What the embedding program publishes. */
-export interface OutgoingMessage {
-  readonly topic: string
-  readonly payload: Uint8Array | string
-  readonly qos?: QoS
-  readonly retain?: boolean
-  readonly properties?: Properties
-}
-
 /** How long accepting pauses when descriptors ran out, ms. */
 const ACCEPT_PAUSE = 1000
 const RETRY_LIMIT = 100
 const SWEEP_INTERVAL = 1000
 /** How often a store that failed is offered again what it refused, ms. */
 const STORE_RETRY = 1000
+/** A replay of so many leaves hundreds of megabytes behind. */
+const MANY_RECORDS = 100_000
 
 export class Broker implements ReactorReceiver {
   readonly settings: BrokerSettings
@@ -80,6 +83,7 @@ export class Broker implements ReactorReceiver {
   readonly #timers: TimerLoop<Deadline>
   #context!: BrokerContext
   #reactor!: BrokerReactor
+  #own!: OwnPublications
   #pausedListeners: Deadline[] = []
   #closing = false
   /** Postponed wills the log has told of. */
@@ -103,6 +107,7 @@ export class Broker implements ReactorReceiver {
     this.#reactor = reactor
     const { settings, hooks, store, clock, log } = this.#parts
     const { counters, events } = this
+    events.onPublishedListener = () => reactor.revokeShortcuts()
     const throttled = this.#throttled
     const timers = this.#timers
     const journal = new Journal({
@@ -135,12 +140,15 @@ export class Broker implements ReactorReceiver {
       hooks,
       events,
       journal,
+      listeners: new ListenerTable(settings.overload),
+      pager: new Pager({ store, windowBytes: settings.queueWindow }),
       router: new Router(reactor, settings.maxTopicLevels, () => context),
+      shortcuts: new Shortcuts(outbox, memory.decisions, settings.shortcutAfter),
       overload,
       retained: new RetainedStore({ settings, counters, throttled, journal, clock, memory: overload.memory }),
       sessions: undefined as unknown as SessionRegistry,
       wills: new Wills(timers, clock, journal, counters, (clientId, will) =>
-        this.#guard(() => this.#publishWill(clientId, will)),
+        this.#guard(() => this.#own.publishWill(clientId, will)),
       ),
       publication: new Publication(outbox, kept, () => clock.now()),
       tap: (publication, clientId) => this.#tap(publication, clientId),
@@ -149,12 +157,20 @@ export class Broker implements ReactorReceiver {
         throttled.warn(`dropped:${clientId}`, clock.now(), { client: clientId, reason: why }, 'message dropped'),
     }
     this.#context = Object.assign(context, { sessions: new SessionRegistry(context) })
+    this.#own = new OwnPublications(this.#context, (error) => this.handleBug(error))
     if (settings.retryInterval > 0) this.#every(settings.retryInterval / 2, (now) => this.#retry(now))
     this.#every(10_000, (now) => throttled.flush(now))
     if (!journal.isVolatile) this.#every(STORE_RETRY, () => journal.retry())
     const sweep = new ExpirySweep(this.#context)
     this.#every(SWEEP_INTERVAL, (now) => sweep.run(now))
     this.#every(SWEEP_INTERVAL, (now) => this.#relieve(now))
+    const memoryReturn = new MemoryReturn({ log, counters, trim: () => reactor.trim() })
+    this.#every(SWEEP_INTERVAL, (now) => memoryReturn.look(now, reactor.bytesMoved))
+  }
+
+  /** What holds for those who come through a listener; to be called in the turn that opens it. */
+  setListenerRules(listener: number, rules: Partial<ListenerRules>): void {
+    this.#context.listeners.set(listener, rules)
   }
 
   // ── called by the reactor ────────────────────────────────────────────────────────────────────────────────────────
@@ -183,7 +199,7 @@ export class Broker implements ReactorReceiver {
     this.#throttled.warn(
       'accept-paused',
       clock.now(),
-      { listener, errno, connections: this.counters.connectionsCurrent },
+      { listener: this.#context.listeners.at(listener).name, errno, connections: this.counters.connectionsCurrent },
       'out of file descriptors: no new connections for a moment',
     )
     const resume = deadline(() => {
@@ -198,9 +214,9 @@ export class Broker implements ReactorReceiver {
   handleRefused(listener: number, count: number): void {
     this.counters.connectionsRefused += count
     this.#throttled.warn(
-      'refused-full',
+      `refused-full:${listener}`,
       this.#parts.clock.now(),
-      { listener, count },
+      { listener: this.#context.listeners.at(listener).name, count },
       'connections refused: max_connections reached',
     )
   }
@@ -213,41 +229,39 @@ export class Broker implements ReactorReceiver {
   // ── for the embedding program ────────────────────────────────────────────────────────────────────────────────────
 
   /** Brings the counters up to what others count: the reactor, the router. Called before they are read. */
-  updateGauges(wire: {
-    bytesReceived: number
-    bytesSent: number
-    publishSent: number
-    publishBytesSent: number
-  }): void {
+  updateGauges(): void {
     const { counters } = this
-    const { router } = this.#context
-    // Acknowledgements and answers are counted where they are written, PUBLISH packets by the reactor.
-    counters.messagesSent += wire.publishSent - counters.publishSent
-    Object.assign(counters, wire)
-    counters.storeCommits = this.#context.journal.commits
+    const { journal, router } = this.#context
+    const traffic = this.#reactor.traffic()
+    // Acknowledgements and answers are counted where they are written, PUBLISH packets by the reactor; and of those that took
+    // a shortcut only the reactor knows.
+    const shortcuts = traffic.shortcuts - counters.shortcuts
+    counters.messagesSent += traffic.publishSent - counters.publishSent
+    counters.messagesReceived += shortcuts
+    counters.publishReceived += shortcuts
+    counters.publishBytesReceived += traffic.shortcutBytes - counters.shortcutBytes
+    Object.assign(counters, traffic)
+    counters.storeCommits = journal.commits
     counters.subscriptions = router.subscriptionCount
     counters.sharedSubscriptions = router.sharedSubscriptionCount
   }
 
   /** Puts back what the store remembers; before any listener opens. */
-  recover(): Promise<Recovered> {
-    return recover(this.#parts.store, this.#context)
+  async recover(): Promise<Recovered> {
+    const recovered = await recover(this.#parts.store, this.#context)
+    // What the replay left behind is collected before anybody connects, not while they do.
+    if (recovered.records > MANY_RECORDS) v8Heap.collect()
+    return recovered
+  }
+
+  /** How many messages never reached a client, by reason, in its present session; all 0 if none was, or there is no session. */
+  droppedFor(clientId: string): Readonly<DroppedMessages> {
+    return this.#context.sessions.get(clientId)?.dropped ?? new DroppedMessages()
   }
 
   /** Publishes as the broker itself. Throws a TypeError when the topic is no Topic Name. Returns whether anybody subscribed. */
   publish(message: OutgoingMessage): boolean {
-    const topic = this.#context.router.topic(message.topic)
-    if (topic.problem !== undefined) throw new TypeError(topic.problem)
-    const payload = typeof message.payload === 'string' ? Buffer.from(message.payload) : message.payload
-    const { properties = {} } = message
-    const expiry = properties.messageExpiryInterval ?? Number.POSITIVE_INFINITY
-    return this.#publish(topic, payload, {
-      qos: message.qos ?? 0,
-      retain: message.retain ?? false,
-      properties: forwardableProperties(properties),
-      expiry,
-      clientId: undefined,
-    })
+    return this.#own.publish(message)
   }
 
   /**
@@ -274,37 +288,6 @@ export class Broker implements ReactorReceiver {
     await this.#parts.store.close()
   }
 
-  #publish(
-    topic: Topic,
-    payload: Uint8Array,
-    how: { qos: QoS; retain: boolean; properties: Uint8Array; expiry: number; clientId: string | undefined },
-  ): boolean {
-    const { kept, router, retained, outbox } = this.#context
-    const { clock } = this.#parts
-    const name = Buffer.from(topic.name)
-    const bytes = Buffer.allocUnsafe(2 + name.length + payload.length)
-    bytes.writeUInt16BE(name.length, 0)
-    bytes.set(name, 2)
-    bytes.set(payload, 2 + name.length)
-    const message = new Message(kept, kept.keepBytes(bytes, 2 + name.length), {
-      topic: topic.name,
-      qos: how.qos,
-      retain: how.retain,
-      size: bytes.length,
-      payloadLength: payload.length,
-      properties: how.properties,
-      expiresAt: how.expiry === Number.POSITIVE_INFINITY ? how.expiry : clock.now() + how.expiry * 1000,
-    })
-    // A publication of its own: this may happen while a client's is being handled (its will, a hook that publishes).
-    const own = new Publication(outbox, kept, () => clock.now())
-    own.fromMessage(topic, message.hold(), undefined)
-    if (how.retain) retained.apply(own)
-    const matched = router.publish(own)
-    this.#tap(own, how.clientId)
-    own.drop()
-    return matched
-  }
-
   #storeFailed(error: unknown): void {
     this.counters.storeFailures++
     this.#throttled.warn(
@@ -313,44 +296,6 @@ export class Broker implements ReactorReceiver {
       { err: error, failures: this.counters.storeFailures },
       'the store failed: nothing more is acknowledged that it would have to keep; it is tried again every second',
     )
-  }
-
-  #publishWill(clientId: string, will: Will): void {
-    const verdict = this.#mayPublishWill(will)
-    if (verdict instanceof Promise) {
-      verdict.then(
-        (settled) => this.#publishWillIf(settled, clientId, will),
-        (error: unknown) => this.handleBug(error),
-      )
-    } else {
-      this.#publishWillIf(verdict, clientId, will)
-    }
-  }
-
-  /** A will is a PUBLISH of its client: the authorizer is asked when it is due. */
-  #mayPublishWill(will: Will): Verdict | Promise<Verdict> {
-    const { authorizePublish } = this.#parts.hooks
-    if (will.topic.startsWith('$SYS/')) return false
-    if (authorizePublish === undefined) return true
-    const { topic, qos, retain, payload, client } = will
-    const question = { client, topic, qos, retain, payload: () => Buffer.from(payload) }
-    return askHook(this.#context, client.clientId, () => authorizePublish(question))
-  }
-
-  #publishWillIf(verdict: Verdict, clientId: string, will: Will): void {
-    if (verdict !== true) {
-      this.counters.notAuthorized++
-      this.#throttled.warn(
-        `will-refused:${clientId}`,
-        this.#parts.clock.now(),
-        { client: clientId, topic: will.topic },
-        'will refused',
-      )
-      return
-    }
-    this.counters.willsPublished++
-    const topic = this.#context.router.topic(will.topic)
-    this.#publish(topic, will.payload, { ...will, clientId })
   }
 
   #tap(publication: Publication, clientId: string | undefined): void {

@@ -1,6 +1,6 @@
-// A connected client: one Network Connection, at most one Session. Guards the order of packets (CONNECT first), gives
-// each packet to its handler, catches what goes wrong with it, and ends the connection the way the specification says.
-// The only place that catches MqttError and the only caller of handlers.
+// A connected client: one Network Connection, at most one Session. Answers in order, watches keep alive, says what went wrong
+// with a packet and ends the connection the way the specification says. The only caller of handlers; how packets come to it
+// is client-intake.ts.
 import type { AcknowledgementType } from '../mqtt/acknowledgement.ts'
 import { writeConnack } from '../mqtt/connack.ts'
 import { writeDisconnect } from '../mqtt/disconnect.ts'
@@ -10,59 +10,20 @@ import { ReasonCode } from '../mqtt/reason-code.ts'
 import type { Connection, ConnectionReceiver } from '../net/connection.ts'
 import type { WheelEntry } from '../timers/deadline-wheel.ts'
 import { Acknowledgements } from './acknowledgements.ts'
+import { ClientIntake, type Ending } from './client-intake.ts'
 import type { BrokerContext } from './context.ts'
 import type { Deadline } from './deadlines.ts'
 import type { EnhancedAuthentication } from './enhanced-authentication.ts'
 import { dispatch } from './handlers/dispatch.ts'
 import type { ClientIdentity } from './hooks.ts'
-import type { JournalWaiter } from './journal.ts'
 import type { StoredMessage } from './journal-batch.ts'
-import { addressKey } from './overload/address-key.ts'
-import type { Meter } from './overload/rate-limits.ts'
-import { Alarm } from './overload/wait.ts'
-import { Parking } from './parking.ts'
+import type { JournalWaiter } from './journal-commits.ts'
+import type { SlowReaderPolicy } from './overload/settings.ts'
 import type { Session } from './session.ts'
 import type { Topic } from './topic.ts'
 import type { Will } from './wills.ts'
 
-export type ClientState =
-  | 'awaiting-connect'
-  /** CONNECT is with the authenticator. */
-  | 'connecting'
-  | 'connected'
-  /** We are done with it: output is flushed, then FIN. */
-  | 'ending'
-  | 'closed'
-
-/** How a client's connection came to its end. */
-export interface Ending {
-  /** For the log and the event: `disconnected`, `keep alive timeout`, … */
-  readonly reason: string
-  /** A reason code for the client, if MQTT 5 lets us say one. */
-  readonly reasonCode?: ReasonCode
-  /** The will is not published: the client said DISCONNECT. */
-  readonly discardWill?: boolean
-}
-
-/** One Control Packet's bytes, wherever they are. */
-export interface PacketBytes {
-  readonly first: number
-  readonly topicId: number
-  readonly bytes: Uint8Array
-  readonly offset: number
-  readonly length: number
-  /** The bytes stand in the inbox of this turn. */
-  readonly inInbox: boolean
-  /** The frame that holds the whole body, 0 if there is none; `bytes` is then a copy of its beginning. */
-  readonly kept: number
-}
-
-/** How much of a kept packet is read at first: the longest topic, packet identifier and a generous property block. */
-const KEPT_HEAD = 131072
-
-export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
-  readonly connection: Connection
-  readonly context: BrokerContext
+export class Client extends ClientIntake implements ConnectionReceiver, Deadline, JournalWaiter {
   session: Session | undefined
   version: 3 | 4 | 5 = 4
   clientId = ''
@@ -83,28 +44,12 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
   wheelNext: WheelEntry | undefined
   wheelPrevious: WheelEntry | undefined
   dueAt = 0
-  #state: ClientState = 'awaiting-connect'
   #held: Acknowledgements | undefined
-  #parking: Parking | undefined
-  /** What it sends is measured; undefined unless a rate is limited. */
-  #meter: Meter | undefined
-  /** Set while it is not read because it sent too much. */
-  #slowed: Alarm | undefined
   #isTooSlow = false
-  /** When reading went on after it had been paused for our own sake: keep alive counts from there. */
-  #resumedAt = 0
-  #endedByPeer = false
-  /** The frame in which the packet being handled arrived, until somebody takes it over; 0 if there is none. */
-  #frame = 0
 
   constructor(context: BrokerContext, connection: Connection) {
-    this.context = context
-    this.connection = connection
+    super(context, connection)
     context.timers.set(this, context.clock.now() + context.settings.connectTimeout)
-  }
-
-  get state(): ClientState {
-    return this.#state
   }
 
   get remoteAddress(): string {
@@ -118,55 +63,20 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
 
   // ── called by the connection ─────────────────────────────────────────────────────────────────────────────────────
 
-  handlePacket(first: number, topicId: number, offset: number, length: number, kept: number): void {
-    if (this.#state === 'ending' || this.#state === 'closed') {
-      if (kept !== 0) this.context.kept.release(kept)
-      return
-    }
-    if (this.#meter !== undefined && !this.#isWithinRate(this.#meter, first, length)) {
-      if (kept !== 0) this.context.kept.release(kept)
-      return
-    }
-    if (this.#parking !== undefined) {
-      this.#parking.add(first, kept, this.context.wire.inboxBytes, offset, length)
-      return
-    }
-    if (kept !== 0) {
-      this.#handle(this.#keptPacket(first, length, kept))
-      return
-    }
-    const { context } = this
-    context.counters.messagesReceived++
-    context.journal.begin()
-    try {
-      const waiting = dispatch(this, first, topicId, context.wire.inboxBytes, offset, length, true, 0)
-      if (waiting !== undefined) this.#park(waiting)
-    } catch (error) {
-      this.fail(error)
-    }
-  }
-
-  handleEnded(): void {
-    this.#endedByPeer = true
-    this.context.journal.begin()
-    // What it sent before the FIN is handled first, also when that has to wait.
-    if (this.#parking !== undefined) return
-    this.#afterEnded()
-  }
-
   handleDrained(): void {
     this.session?.pump()
   }
 
   handleOverflowed(frames: number): void {
     this.context.counters.droppedOutputFull += frames
+    this.session?.countDropped('outputFull', frames)
     this.context.throttled.warn(
       `overflow:${this.clientId}`,
       this.context.clock.now(),
       { client: this.clientId, address: this.connection.remoteAddress, dropped: frames },
       'messages left out: the client reads too slowly',
     )
-    if (this.context.overload.settings.slowReaderPolicy === 'drop_oldest') this.session?.fallBehind()
+    if (this.#slowReaderPolicy === 'drop_oldest') this.session?.fallBehind()
     else this.tooSlow()
   }
 
@@ -174,7 +84,7 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     this.context.counters.oversizedPackets++
     this.context.journal.begin()
     const reason = `${packetName(first >>> 4)} of ${announced} bytes is over the limit`
-    this.#warn('oversized', reason)
+    this.warn('oversized', reason)
     this.end({ reason, reasonCode: ReasonCode.PacketTooLarge })
   }
 
@@ -190,26 +100,25 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
   }
 
   handleClosed(reason: number, errno: number): void {
-    if (this.#state !== 'ending')
+    if (this.state !== 'ending')
       this.#leave({ reason: errno === 0 ? `connection closed (${reason})` : `connection lost (errno ${errno})` })
-    this.#state = 'closed'
+    this.state = 'closed'
     this.context.timers.cancel(this)
-    if (this.#slowed !== undefined) this.context.timers.cancel(this.#slowed)
     this.onClosed?.()
     this.context.journal.forget(this)
-    this.#parking?.drop(this.context.kept)
+    this.dropIntake()
     this.context.counters.connectionClosed()
   }
 
   // ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   handleDeadline(now: number): number | undefined {
-    switch (this.#state) {
+    switch (this.state) {
       case 'awaiting-connect':
       case 'connecting':
         this.context.counters.connectTimeouts++
-        this.#warn('connect-timeout', 'no CONNECT in time')
-        this.#state = 'ending'
+        this.warn('connect-timeout', 'no CONNECT in time')
+        this.state = 'ending'
         this.connection.close()
         return undefined
       case 'ending':
@@ -227,7 +136,7 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     const { lastRead } = this.context.wire.memory
     const write = now + this.context.settings.writeTimeout
     if (this.keepAlive === 0) return write
-    const silentSince = Math.max(lastRead[this.connection.slot]!, this.#resumedAt)
+    const silentSince = Math.max(lastRead[this.connection.slot]!, this.resumedAt)
     return Math.min(write, silentSince + this.keepAlive * 1.5) // [MQTT-3.1.2-22]
   }
 
@@ -237,13 +146,13 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     const { writeTimeout } = this.context.settings
     if (memory.queued[slot]! > 0 && memory.lastWrite[slot]! + writeTimeout <= now) {
       this.context.counters.writeTimeouts++
-      this.#warn('write-timeout', 'output makes no progress')
+      this.warn('write-timeout', 'output makes no progress')
       this.cutOff('write timeout')
       return undefined
     }
-    const isRead = this.#parking === undefined && this.#slowed === undefined
+    const { isRead } = this
     if (this.keepAlive > 0 && isRead) {
-      const silentSince = Math.max(memory.lastRead[slot]!, this.#resumedAt)
+      const silentSince = Math.max(memory.lastRead[slot]!, this.resumedAt)
       if (silentSince + this.keepAlive * 1.5 <= now) {
         this.context.counters.keepAliveTimeouts++
         const silent = Math.round(now - silentSince)
@@ -264,16 +173,15 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
   connected(session: Session): void {
     this.session = session
     session.owner = this
-    this.#state = 'connected'
+    this.state = 'connected'
     const now = this.context.clock.now()
-    this.#resumedAt = now
-    this.#meter = this.context.overload.rates.meter(addressKey(this.connection.remoteAddress), now)
+    this.beginIntake(now)
     this.context.timers.set(this, this.nextDeadline(now))
   }
 
   /** CONNECT is being decided; `delay`: how many milliseconds longer that may take than connect_timeout, for our own sake. */
   connecting(delay = 0): void {
-    this.#state = 'connecting'
+    this.state = 'connecting'
     const { clock, settings, timers } = this.context
     if (delay > 0) timers.set(this, clock.now() + settings.connectTimeout + delay)
   }
@@ -329,7 +237,7 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
       if (error.reasonCode === ReasonCode.MalformedPacket) counters.malformedPackets++
       else counters.protocolErrors++
       // Kinds of fault, not their numbers: an alias counted up is one kind.
-      this.#warn(error.message.replace(/\d+/g, '#'), error.message)
+      this.warn(error.message.replace(/\d+/g, '#'), error.message)
       this.end({ reason: error.message, reasonCode: error.reasonCode as ReasonCode })
       return
     }
@@ -353,22 +261,27 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
 
   /** It takes too little of what is sent to it. Ended after this turn, for others are being sent to in it. */
   tooSlow(): void {
-    if (this.#isTooSlow || this.context.overload.settings.slowReaderPolicy !== 'disconnect') return
+    if (this.#isTooSlow || this.#slowReaderPolicy !== 'disconnect') return
     this.#isTooSlow = true
     setImmediate(() => {
-      if (this.#state !== 'connected') return
+      if (this.state !== 'connected') return
       this.context.counters.slowReadersDisconnected++
-      this.#warn('slow-reader', 'reads too slowly')
+      this.warn('slow-reader', 'reads too slowly')
       this.context.journal.begin()
       this.end({ reason: 'reads too slowly', reasonCode: ReasonCode.QuotaExceeded })
     })
   }
 
+  queueUnreadable(): void {
+    this.context.journal.begin()
+    this.end({ reason: 'its queued messages cannot be read', reasonCode: ReasonCode.UnspecifiedError })
+  }
+
   /** Ends the connection at once: it takes nothing, so there is nothing to say to it. */
   cutOff(reason: string): void {
-    if (this.#state === 'closed') return
-    if (this.#state !== 'ending') this.#leave({ reason })
-    this.#state = 'ending'
+    if (this.state === 'closed') return
+    if (this.state !== 'ending') this.#leave({ reason })
+    this.state = 'ending'
     this.connection.close()
   }
 
@@ -386,11 +299,11 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
 
   /** Ends the connection from our side: says why where the protocol can, flushes, FIN, and waits for the peer's. */
   end(ending: Ending): void {
-    if (this.#state === 'ending' || this.#state === 'closed') return
-    const wasConnected = this.#state === 'connected'
+    if (this.state === 'ending' || this.state === 'closed') return
+    const wasConnected = this.state === 'connected'
     this.#leave(ending)
-    this.#state = 'ending'
-    if (this.#slowed !== undefined) this.#readAgain() // or its FIN would never be seen
+    this.state = 'ending'
+    this.stopSlowing()
     this.context.timers.set(this, this.context.clock.now() + this.context.settings.lingerTimeout)
     const { reasonCode, reason } = ending
     // Answers to what came before the end are still owed, the last word comes after them.
@@ -398,13 +311,6 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
       if (reasonCode !== undefined && this.version === 5) this.#sayWhy(wasConnected, reasonCode, reason)
       this.connection.finish()
     })
-  }
-
-  /** The frame in which the packet being handled arrived is the caller's from now on; else it is given back. */
-  takeFrame(): number {
-    const frame = this.#frame
-    this.#frame = 0
-    return frame
   }
 
   /**
@@ -425,7 +331,7 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
   /** The client is gone, whatever happens to its connection: session, will, counters, event. Once. */
   #leave(ending: Ending): void {
     const { session, context } = this
-    if (this.#state !== 'connected' || session === undefined) return
+    if (this.state !== 'connected' || session === undefined) return
     context.counters.clientDisconnected()
     if (context.settings.connectionMessages) {
       context.log.info(
@@ -443,8 +349,8 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     context.events.tell('clientDisconnected', this.identity, ending.reason)
   }
 
-  #afterEnded(): void {
-    this.end({ reason: 'connection closed by client' })
+  get #slowReaderPolicy(): SlowReaderPolicy {
+    return this.context.listeners.of(this.connection).slowReaderPolicy
   }
 
   #hold(): Acknowledgements {
@@ -466,89 +372,19 @@ export class Client implements ConnectionReceiver, Deadline, JournalWaiter {
     this.send(scratch.subarray(0, end))
   }
 
-  #handle(packet: PacketBytes): void {
-    this.context.counters.messagesReceived++
-    this.context.journal.begin()
-    try {
-      const { first, topicId, bytes, offset, length, inInbox, kept } = packet
-      this.#frame = kept
-      const waiting = dispatch(this, first, topicId, bytes, offset, length, inInbox, kept)
-      if (waiting !== undefined) this.#park(waiting)
-    } catch (error) {
-      this.fail(error)
-    }
-    if (this.#frame !== 0) this.context.kept.release(this.takeFrame())
+  protected dispatch(
+    first: number,
+    topicId: number,
+    bytes: Uint8Array,
+    offset: number,
+    length: number,
+    inInbox: boolean,
+    kept: number,
+  ): Promise<void> | undefined {
+    return dispatch(this, first, topicId, bytes, offset, length, inInbox, kept)
   }
 
-  #keptPacket(first: number, length: number, kept: number): PacketBytes {
-    // Only the handler of PUBLISH takes the frame over, and it is asked only while connected.
-    const isPublish = first >>> 4 === PacketType.Publish && this.#state === 'connected'
-    const bytes = new Uint8Array(isPublish ? Math.min(length, KEPT_HEAD) : length)
-    this.context.kept.read(kept, 0, bytes)
-    if (!isPublish) this.context.kept.release(kept)
-    return { first, topicId: 0, bytes, offset: 0, length, inInbox: false, kept: isPublish ? kept : 0 }
-  }
-
-  /** The handler waits for a promise: this client stands still until it settles, nobody else does. */
-  #park(waiting: Promise<void>): void {
-    const parking = new Parking()
-    this.#parking = parking
-    this.connection.pause()
-    void waiting.catch((error: unknown) => this.fail(error)).then(() => this.#unpark(parking))
-  }
-
-  #unpark(parking: Parking): void {
-    this.#parking = undefined
-    for (let next = parking.shift(); next !== undefined; next = parking.shift()) {
-      if (this.#state === 'ending' || this.#state === 'closed') {
-        if (next.kept !== 0) this.context.kept.release(next.kept)
-        continue
-      }
-      if (next.kept !== 0) this.#handle(this.#keptPacket(next.first, next.length, next.kept))
-      else this.#handle({ ...next, topicId: 0, inInbox: false })
-      const again = this.#parking as Parking | undefined
-      if (again !== undefined) {
-        again.takeOver(parking)
-        return
-      }
-    }
-    this.#resumedAt = this.context.clock.now()
-    if (this.#state === 'closed') return
-    if (this.#slowed === undefined) this.connection.resume()
-    if (this.#endedByPeer) this.#afterEnded()
-  }
-
-  /** Counts a packet. One over the rate is handled all the same, but then nothing is read for a while; false: it is ended. */
-  #isWithinRate(meter: Meter, first: number, length: number): boolean {
-    const { clock, counters, overload, timers } = this.context
-    const now = clock.now()
-    const wait = meter.count(first >>> 4, length, now)
-    if (wait === 0) return true
-    if (overload.settings.rateLimitAction === 'disconnect') {
-      counters.clientsOverRate++
-      this.#warn('over-rate', 'sends too much')
-      this.context.journal.begin()
-      this.end({ reason: 'sends too much', reasonCode: ReasonCode.MessageRateTooHigh })
-      return false
-    }
-    if (this.#slowed === undefined) {
-      counters.clientsSlowed++
-      this.#warn('slowed', 'sends too much: it is read more slowly')
-      this.#slowed = new Alarm(() => this.#readAgain())
-      this.connection.pause()
-    }
-    timers.set(this.#slowed, now + wait)
-    return true
-  }
-
-  #readAgain(): void {
-    this.context.timers.cancel(this.#slowed!)
-    this.#slowed = undefined
-    this.#resumedAt = this.context.clock.now()
-    if (this.#parking === undefined) this.connection.resume()
-  }
-
-  #warn(key: string, reason: string): void {
+  protected warn(key: string, reason: string): void {
     const { clientId: client, connection } = this
     this.context.throttled.warn(
       `${key}:${connection.remoteAddress.replace(/:\d+$/, '')}`,

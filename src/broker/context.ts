@@ -12,12 +12,15 @@ import type { Timers } from './deadlines.ts'
 import type { BrokerEvents } from './events.ts'
 import type { Hooks } from './hooks.ts'
 import type { Journal } from './journal.ts'
+import type { ListenerTable } from './listener-rules.ts'
 import type { Overload } from './overload/overload.ts'
+import type { Pager } from './pager.ts'
 import type { Publication } from './publication.ts'
 import type { RetainedStore } from './retained-store.ts'
 import type { Router } from './router.ts'
 import type { SessionRegistry } from './session-registry.ts'
 import type { BrokerSettings } from './settings.ts'
+import type { Shortcuts } from './shortcuts.ts'
 import type { Wills } from './wills.ts'
 
 /** The part of the reactor the broker stands on: shared memory and what keeps frames. */
@@ -26,7 +29,12 @@ export interface Wire {
   readonly outbox: Outbox
   readonly kept: KeptFrames
   /** Columns by slot, see native/index.d.ts. */
-  readonly memory: { readonly lastRead: Float64Array; readonly lastWrite: Float64Array; readonly queued: Uint32Array }
+  readonly memory: {
+    readonly lastRead: Float64Array
+    readonly lastWrite: Float64Array
+    readonly queued: Uint32Array
+    readonly decisions: Int32Array
+  }
 }
 
 export interface BrokerContext {
@@ -43,8 +51,11 @@ export interface BrokerContext {
   readonly hooks: Hooks
   readonly events: BrokerEvents
   readonly journal: Journal
+  readonly listeners: ListenerTable
+  readonly pager: Pager
   readonly overload: Overload
   readonly router: Router
+  readonly shortcuts: Shortcuts
   readonly retained: RetainedStore
   readonly sessions: SessionRegistry
   readonly wills: Wills

@@ -26,6 +26,8 @@ export interface BrokerEventMap {
 export class BrokerEvents extends EventEmitter<BrokerEventMap> {
   /** Whether anybody listens to `published`: asked for every PUBLISH, so it is kept, not counted. */
   hasPublishedListener = false
+  /** Somebody begins to listen to `published`. */
+  onPublishedListener: (() => void) | undefined
 
   readonly #failed: (error: unknown) => void
 
@@ -40,7 +42,9 @@ export class BrokerEvents extends EventEmitter<BrokerEventMap> {
     this.on(
       'newListener' as never,
       ((event: string) => {
-        if (event === 'published') this.hasPublishedListener = true
+        if (event !== 'published') return
+        this.hasPublishedListener = true
+        this.onPublishedListener?.()
       }) as never,
     )
     this.on('removeListener' as never, update as never)

@@ -2,6 +2,7 @@
 // client it is about stands still (its packets are kept in order). A hook that throws or rejects refuses.
 import type { QoS } from '../mqtt/qos.ts'
 import type { ReasonCode } from '../mqtt/reason-code.ts'
+import type { PeerIdentity } from '../net/connection.ts'
 
 /** Who asks. */
 export interface ClientIdentity {
@@ -14,6 +15,13 @@ export interface ClientIdentity {
 
 export interface AuthenticateRequest extends ClientIdentity {
   readonly password: Uint8Array | undefined
+  /**
+   * The listener takes user names from certificates or keys (`use_identity_as_username`, `use_subject_as_username`):
+   * `username` has been proved, and there is no password.
+   */
+  readonly verified: boolean
+  /** What TLS or a PROXY header have told of the client, whatever the listener makes of it. */
+  readonly peer: PeerIdentity
 }
 
 export interface PublishRequest {

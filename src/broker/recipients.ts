@@ -11,6 +11,7 @@ const GROUP_FROM = 4
 
 export interface GroupSource {
   newGroup(connectionOf: (member: Subscription) => Connection): RecipientGroup<Subscription>
+  revokeShortcuts(): void
 }
 
 export class Recipients {
@@ -62,6 +63,7 @@ export class Recipients {
 
   /** Its session has a connection from now on. */
   online(subscription: Subscription): void {
+    this.#groups.revokeShortcuts()
     const { session } = subscription
     const connection = session.connection!
     subscription.slot = connection.slot
@@ -85,6 +87,7 @@ export class Recipients {
 
   /** Its session's connection is gone, or it leaves. */
   offline(subscription: Subscription): void {
+    this.#groups.revokeShortcuts()
     subscription.isDirect = false
     if (subscription.place === 'group') {
       const is5 = subscription.session.version === 5

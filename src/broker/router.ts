@@ -53,7 +53,7 @@ export class Router {
   /** A new subscription of a session; `$share/…` joins that group. */
   subscribe(session: Session, filter: string, options: SubscriptionOptions): Subscription | SharedSubscription {
     this.subscriptionCount++
-    this.#memberships++
+    this.#membershipsChanged()
     const shared = parseSharedFilter(filter)
     if (shared !== undefined) return this.#subscribeShared(session, shared.group, shared.filter, options)
     const recipients = this.#recipientsOf(filter)
@@ -70,7 +70,7 @@ export class Router {
 
   unsubscribe(subscription: Subscription | SharedSubscription): void {
     this.subscriptionCount--
-    this.#memberships++
+    this.#membershipsChanged()
     if (subscription instanceof Subscription) {
       subscription.recipients.leave(subscription)
       this.#dropIfEmpty(subscription.recipients)
@@ -176,6 +176,16 @@ export class Router {
     const first = 0x30 | (qos << 1)
     if (list3.count > 0) publication.writeToList(3, first, list3.words, list3.count)
     if (list5.count > 0) publication.writeToList(5, first, list5.words, list5.count)
+  }
+
+  /** The one subscription that gets what is published to the topic, if that was so at its last message and still is. */
+  onlyReceiver(topic: Topic): Subscription | undefined {
+    return topic.singleAt === this.#memberships ? topic.single : undefined
+  }
+
+  #membershipsChanged(): void {
+    this.#memberships++
+    this.#groups.revokeShortcuts()
   }
 
   #noteSingle(topic: Topic, list: Recipients): void {

@@ -13,6 +13,8 @@ export interface BrokerSettings {
   maxQueuedMessages: number
   /** Bytes waiting for one session; 0 = no limit. */
   maxQueuedBytes: number
+  /** Bytes of a long queue that stay in memory at its front; the rest is on disk, if the store reads back. */
+  queueWindow: number
   queueQos0Messages: boolean
   /** Longest keep alive in seconds; 0 = any. */
   maxKeepalive: number
@@ -56,5 +58,7 @@ export interface BrokerSettings {
   autoIdPrefix: string
   /** Log a line for each connect and disconnect. */
   connectionMessages: boolean
+  /** Messages of one client in a row, before what follows takes a shortcut; 0 = it never does. See shortcuts.ts. */
+  shortcutAfter: number
   overload: OverloadSettings
 }

@@ -16,6 +16,9 @@ export class Topic {
    */
   single: Subscription | undefined
   singleAt = -1
+  /** Slot of the connection that published last, and how often in a row: see shortcuts.ts. */
+  publishedBy = -1
+  steady = 0
 
   /** Topics that begin with $SYS are the broker's own to publish. */
   readonly isSystem: boolean

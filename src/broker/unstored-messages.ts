@@ -1,6 +1,7 @@
 // QoS 2 messages in flight whose packet identifiers the store does not know yet. Each is sent when it does, in order; what
 // is left when the connection ends is sent again by the next one like everything unacknowledged. Exists only while used.
-import type { Journal, JournalWaiter } from './journal.ts'
+import type { Journal } from './journal.ts'
+import type { JournalWaiter } from './journal-commits.ts'
 
 export class UnstoredMessages implements JournalWaiter {
   readonly #journal: Journal

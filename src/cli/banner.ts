@@ -1,8 +1,9 @@
 // The line the broker starts with: all an operator asks first. Pure.
+import { addressText, type ListeningAddress } from '../net/listening-address.ts'
 
 export interface BannerFacts {
   readonly version: string
-  readonly addresses: readonly { readonly host: string; readonly port: number }[]
+  readonly addresses: readonly ListeningAddress[]
   readonly pid: number
   /** The hard limit of file descriptors; Infinity for none. */
   readonly descriptors: number
@@ -16,9 +17,4 @@ export function banner({ version, addresses, pid, descriptors, localOnly }: Bann
   const limit = Number.isFinite(descriptors) ? `${descriptors} file descriptors` : 'no limit of file descriptors'
   const open = localOnly ? `. Only this machine can connect. ${OPEN_UP}` : ''
   return `Martlet ${version} listening on ${where} (pid ${pid}, ${limit})${open}`
-}
-
-/** `127.0.0.1:1883`, `[::1]:1883`. */
-export function addressText({ host, port }: { readonly host: string; readonly port: number }): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host === '' ? '*' : host}:${port}`
 }

@@ -4,6 +4,7 @@
 import { unlinkSync, writeFileSync } from 'node:fs'
 import { type Configuration, hardDescriptorLimit } from '../config/configuration.ts'
 import { changesBetween } from '../config/reload.ts'
+import { listenerRules } from '../server/listener-rules.ts'
 import { backendFile } from '../server/open-store.ts'
 import { openLog, type RootLogger } from '../telemetry/log.ts'
 import type { ServeOptions } from './arguments.ts'
@@ -47,6 +48,7 @@ export function testConfiguration(options: ServeOptions): ExitCode {
   }
   try {
     const { configuration, notices } = loadConfiguration(options, process.env)
+    for (const listener of configuration.listeners) listenerRules(listener)
     backendFile(configuration)
     for (const notice of notices) process.stderr.write(`Warning: ${notice}\n`)
     process.stdout.write('Configuration file is OK.\n')

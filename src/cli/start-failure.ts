@@ -1,8 +1,8 @@
 // Why the broker did not start, in one line an operator can act on. Pure.
 
 import { ConfigError } from '../config/config-error.ts'
+import { addressText } from '../net/listening-address.ts'
 import { StoreError } from '../store/store-error.ts'
-import { addressText } from './banner.ts'
 import { ExitCode } from './exit-code.ts'
 
 export interface StartFailure {
@@ -40,6 +40,7 @@ export function startFailure(
 }
 
 function explained(error: SystemError, where: string): string | undefined {
+  if (error.path !== undefined) return `Error: ${error.path} cannot be used (${explainedPath(error)}).`
   if (error.code === 'EADDRINUSE') {
     return `Error: ${where} is in use already. Is another broker running? Another port: -p PORT.`
   }
@@ -47,6 +48,13 @@ function explained(error: SystemError, where: string): string | undefined {
   if (error.code === 'EACCES' && (error.syscall === 'bind' || error.syscall === 'listen')) {
     return `Error: ${where} needs a privilege: take a port from 1024 on, or give node CAP_NET_BIND_SERVICE.`
   }
-  if (error.path !== undefined) return `Error: ${error.path} cannot be used (${error.message}).`
+  if (error.code === 'ENODEV' && error.syscall === 'setsockopt') {
+    return `Error: ${where}: bind_interface names no network interface of this machine.`
+  }
   return error.code === undefined ? undefined : `Error: ${error.message}`
+}
+
+function explainedPath({ code, syscall, message }: SystemError): string {
+  if (code !== 'EADDRINUSE' || syscall !== 'bind') return message
+  return 'somebody listens on it, or it is no socket: another broker, or a wrong socket_path'
 }

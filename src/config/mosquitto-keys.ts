@@ -54,26 +54,26 @@ export const unsupportedKeys: Readonly<Record<string, UnsupportedKey>> = {
     'acl_file password_file plugin global_plugin auth_plugin plugin_load plugin_use clientid_prefixes',
     authentication,
   ),
-  ...each('use_identity_as_username use_subject_as_username use_username_as_clientid', {
-    ...authentication,
-    fine: ['false', '0'],
-  }),
+  use_username_as_clientid: { ...authentication, fine: ['false', '0'] },
   auth_plugin_deny_special_chars: warn('there are no plugins'),
   listener_allow_anonymous: refuse(`${SOON}; allow_anonymous holds for all listeners.`),
   listener_auto_id_prefix: warn('auto_id_prefix holds for all listeners'),
   per_listener_settings: refuse(`${SOON}: all settings hold for all listeners.`, 'false', '0'),
 
-  ...each('capath tls_engine tls_engine_kpass_sha1 tls_keyform', encryption),
+  ...each('tls_engine tls_engine_kpass_sha1 tls_keyform', encryption),
   disable_client_cert_date_checks: { ...encryption, fine: ['false', '0'] },
   dhparamfile: warn('elliptic curves are used'),
 
-  websockets_log_level: warn('there are no WebSocket listeners'),
+  websockets_log_level: warn('log_level holds for WebSockets, too'),
   http_dir: warn('there is no HTTP listener'),
   proxy_protocol_v2_require_tls: refuse(`${SOON}.`, 'false', '0'),
   mount_point: refuse(`${SOON}.`),
   accept_protocol_versions: refuse(`${SOON}: every protocol version Martlet speaks is accepted.`),
 
-  memory_limit: refuse(`${SOON}; max_connections, max_sessions, max_queued_bytes and max_retained_bytes bound memory.`),
+  memory_limit: refuse(
+    'Martlet has no one limit for all memory: max_heap_percent, max_queued_bytes_total, max_output_bytes_total and max_retained_bytes bound its parts; for the whole process use MemoryMax of systemd or the container’s limit.',
+    '0',
+  ),
   message_size_limit: refuse('Martlet has max_packet_size, which refuses what is larger.', '0'),
   max_inflight_bytes: warn('max_inflight_messages bounds the window', '0'),
   upgrade_outgoing_qos: refuse(`${SOON}.`, 'false', '0'),

@@ -32,6 +32,10 @@ const address = {
     doc: 'Connections at one time on this listener; max_connections of the broker holds as well.',
     mosquitto: '-1, no limit, is accepted.',
   }),
+  slow_reader: choice(['inherit', 'drop_newest', 'drop_oldest', 'disconnect'], {
+    default: 'inherit',
+    doc: 'slow_reader_policy for those who come through this listener; `inherit` is the broker’s. A session keeps that of the listener its client came through last while the client is away.',
+  }),
 }
 
 const socket = {
@@ -80,13 +84,27 @@ const tls = {
   keyfile: list({
     default: [],
     ...files,
-    doc: 'The private key of each certificate, in PEM, not encrypted.',
-    mosquitto: true,
+    doc: 'The private key of each certificate, in PEM. For an encrypted one see key_passphrase_file.',
+    mosquitto: 'Mosquitto asks the terminal for the passphrase of an encrypted key; Martlet never asks.',
+  }),
+  key_passphrase_file: path({
+    default: '',
+    doc: 'A file whose first line is the passphrase of this listener’s encrypted keys. Read again at SIGHUP.',
+  }),
+  key_passphrase_variable: text({
+    default: '',
+    maxLength: 255,
+    doc: 'The same from an environment variable: its name, not the passphrase.',
   }),
   cafile: path({
     default: '',
     doc: 'Certificates in PEM of those who may sign client certificates. With it and without require_certificate a client may show one or none.',
     mosquitto: true,
+  }),
+  capath: path({
+    default: '',
+    doc: 'The same from a folder, beside cafile or instead of it: files with the names that `openssl rehash` gives them. All of them are read at the start and at SIGHUP.',
+    mosquitto: 'There a certificate is looked up when it is needed.',
   }),
   crlfile: path({
     default: '',
@@ -96,6 +114,16 @@ const tls = {
   require_certificate: boolean({
     default: false,
     doc: 'Whether clients must show a certificate that cafile vouches for.',
+    mosquitto: true,
+  }),
+  use_identity_as_username: boolean({
+    default: false,
+    doc: 'Takes user names from certificates (the common name) or pre-shared keys (the identity); with proxy_protocol, from the name that the proxy has verified. User name and password of CONNECT are not looked at, allow_anonymous neither; who has no name is refused with 0x86 (return code 4). Before use_subject_as_username.',
+    mosquitto: true,
+  }),
+  use_subject_as_username: boolean({
+    default: false,
+    doc: 'The same with the whole subject of the certificate as RFC 2253 writes it: `CN=device-7,O=Acme,C=AT`.',
     mosquitto: true,
   }),
   tls_version: choice(['tlsv1.2', 'tlsv1.3'], {
@@ -118,7 +146,8 @@ const tls = {
   psk_file: path({
     default: '',
     doc: 'Keys shared with clients, a line `identity:hexadecimal key` each; alone or beside certificates. Read again at SIGHUP.',
-    mosquitto: 'A setting of the whole broker there; here it stands behind the listener.',
+    mosquitto:
+      'A setting of the whole broker there: the last one also serves every listener that has a psk_hint and no psk_file of its own.',
   }),
   psk_hint: text({
     default: '',

@@ -69,6 +69,11 @@ export const reactor = {
     range: [256, 268_435_460],
     doc: 'The largest packet taken from a client before its CONNECT is accepted (a will may be large). max_packet_size holds as well.',
   }),
+  shortcut_after: integer({
+    default: 8,
+    range: [0, 1_000_000],
+    doc: 'Plain QoS 0 messages of one client in a row to a topic with a single plain subscriber, after which native code passes on what follows without asking; 0 = never. Nobody can tell but by the time it takes: any change of subscriptions or connections makes it ask again, and a rate limit or an authorizer makes it ask always.',
+  }),
   poison: boolean({
     default: false,
     doc: 'For tests: what was read is overwritten after each turn, so that whoever kept a view of it sees nonsense instead of somebody else’s bytes.',

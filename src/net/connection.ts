@@ -1,7 +1,7 @@
 // A Network Connection as the broker sees it: slot + generation, where it came from, and the commands it may be given.
 // Knows nothing of MQTT. Made by the Reactor at `opened`, forgotten at `closed`; commands after that do nothing.
 import type { Outbox } from './outbox.ts'
-import { Command, Fact } from './wire.ts'
+import { Command, Fact, OUTGOING } from './wire.ts'
 
 /** What the layers of a connection have proved or been told about its peer, before its first packet. */
 export interface PeerIdentity {
@@ -52,6 +52,7 @@ const NOBODY: PeerIdentity = Object.freeze({})
 export class Connection {
   readonly slot: number
   readonly generation: number
+  /** That accepted it; OUTGOING if we made it. */
   readonly listener: number
   /** `127.0.0.1:1234` or `[::1]:1234`; what a trusted proxy said takes the place of its own. */
   remoteAddress: string
@@ -68,11 +69,18 @@ export class Connection {
     this.remoteAddress = remoteAddress
   }
 
+  get direction(): 'incoming' | 'outgoing' {
+    return this.listener === OUTGOING ? 'outgoing' : 'incoming'
+  }
+
   /** A layer learned something about the peer. */
   learn(fact: number, text: string): void {
     if (fact === Fact.Address) this.remoteAddress = text
     const name = IDENTITY_OF[fact]
-    if (name !== undefined) this.identity = { ...this.identity, [name]: text }
+    if (name === undefined) return
+    // A handshake of ours, behind a proxy's header that told of another: whom that one has verified is not who is here.
+    const known = fact === Fact.Cipher ? NOBODY : this.identity
+    this.identity = { ...known, [name]: text }
   }
 
   send(bytes: Uint8Array): void {

@@ -201,6 +201,24 @@ export class Outbox {
     w[0] = at + 5
   }
 
+  /**
+   * What `from` publishes to the topic goes to `to` without being told, while `decision` is the present one. `versions`:
+   * 1 when `from` speaks MQTT 5, plus 2 when `to` does.
+   */
+  shortcut(topicId: number, from: Destination, to: Destination, versions: number, decision: number): void {
+    const at = this.#room(8, 0)
+    const w = this.words
+    w[at] = Command.Shortcut
+    w[at + 1] = topicId
+    w[at + 2] = from.slot
+    w[at + 3] = from.generation
+    w[at + 4] = to.slot
+    w[at + 5] = to.generation
+    w[at + 6] = versions
+    w[at + 7] = decision
+    w[0] = at + 8
+  }
+
   /** Two-word and three-word commands that name no connection: shape, release, groupSize, listenerResume. */
   command2(command: number, a: number): void {
     const at = this.#room(2, 0)

@@ -3,6 +3,7 @@
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import type {
+  ConnectOptions,
   ListenOptions,
   NativeAddon,
   NativeReactor,
@@ -13,8 +14,9 @@ import type {
 import { Connection, type ConnectionReceiver } from './connection.ts'
 import { KeptFrames } from './kept-frames.ts'
 import { Outbox } from './outbox.ts'
+import { Attempt, type ConnectReceiver } from './outgoing.ts'
 import { type GroupMember, RecipientGroup } from './recipient-group.ts'
-import { Command, Kind, RECORD_WORDS, TOTALS, Total } from './wire.ts'
+import { Command, Kind, OUTGOING, RECORD_WORDS, TOTALS, Total } from './wire.ts'
 
 /** What the reactor tells that belongs to no single connection. */
 export interface ReactorReceiver {
@@ -29,6 +31,16 @@ export interface ReactorReceiver {
   handleRefused(listener: number, count: number): void
   /** Our own bug: an exception nobody caught. */
   handleBug(error: unknown): void
+}
+
+/** Bytes, packets and payload bytes on the wire, as Counters names them. */
+export interface Traffic {
+  readonly bytesReceived: number
+  readonly bytesSent: number
+  readonly publishSent: number
+  readonly publishBytesSent: number
+  readonly shortcuts: number
+  readonly shortcutBytes: number
 }
 
 export interface ReactorSettings extends ReactorOptions {
@@ -60,6 +72,8 @@ export class Reactor {
   readonly #connections: (Connection | undefined)[] = []
   /** By slot, beside the connections: a packet touches one object fewer on its way. */
   readonly #receivers: (ConnectionReceiver | undefined)[] = []
+  /** Connections of ours by slot, from `connect` to `closed`. */
+  readonly #attempts = new Map<number, Attempt>()
   readonly #receiver: ReactorReceiver
   readonly #native: NativeReactor
   readonly #inboxBuffer: Buffer
@@ -87,6 +101,7 @@ export class Reactor {
       bytesOut: new Float64Array(maxConnections),
       leftOut: new Uint32Array(maxConnections),
       totals: new Float64Array(TOTALS),
+      decisions: new Int32Array(1).fill(1),
     }
     this.#native = loadAddon().open(settings, this.memory, (records) => this.#turn(records))
     this.outbox.attach(this.#native)
@@ -108,6 +123,29 @@ export class Reactor {
     return this.memory.totals[Total.KeptBytes]!
   }
 
+  /** Bytes read and written since the start. */
+  get bytesMoved(): number {
+    return this.memory.totals[Total.BytesIn]! + this.memory.totals[Total.BytesOut]!
+  }
+
+  /** Gives memory that is free but still the process's back to the system; takes milliseconds. */
+  trim(): void {
+    this.#native.trim()
+  }
+
+  /** What went over the wire since the start. */
+  traffic(): Traffic {
+    const { totals } = this.memory
+    return {
+      bytesReceived: totals[Total.BytesIn]!,
+      bytesSent: totals[Total.BytesOut]!,
+      publishSent: totals[Total.PublishesOut]!,
+      publishBytesSent: totals[Total.PublishBytesOut]!,
+      shortcuts: totals[Total.Shortcuts]!,
+      shortcutBytes: totals[Total.ShortcutBytes]!,
+    }
+  }
+
   /** Who handles the connections there are. */
   receivers(): ConnectionReceiver[] {
     return this.#receivers.filter((receiver) => receiver !== undefined)
@@ -115,14 +153,15 @@ export class Reactor {
 
   /**
    * Listens on a numeric address; returns listener id and port. Throws with `code` EADDRINUSE and the like, and as Node's
-   * own errors have them `address` and `port`: of many listeners, the one that failed.
+   * own errors have them `address` and `port`, or `path`: of many listeners, the one that failed.
    */
   listen(options: ListenOptions): { listener: number; port: number } {
     try {
       const listener = this.#native.listen(options)
       return { listener, port: this.#native.port(listener) }
     } catch (error) {
-      throw Object.assign(error as Error, { address: options.host, port: options.port })
+      const { socketPath: path, host: address, port } = options
+      throw Object.assign(error as Error, path === undefined ? { address, port } : { path })
     }
   }
 
@@ -136,12 +175,38 @@ export class Reactor {
     this.#native.resecure(door, options)
   }
 
+  /** What connections of ours say TLS with; returns a number for `connect`. Throws an Error that says what cannot be used. */
+  secureCaller(options: TlsOptions): number {
+    return this.#native.secureCaller(options)
+  }
+
+  /**
+   * Begins a connection to a numeric address or a Unix socket. What comes of it is told in a later turn; `cancel` takes it
+   * back. Throws what is known at once, with `code` and `syscall`: ECONNREFUSED, EMFILE, EADDRNOTAVAIL, ENOBUFS (no slot).
+   */
+  connect(options: ConnectOptions, receiver: ConnectReceiver): Attempt {
+    const [slot, generation] = this.#native.connect(options)
+    const attempt = new Attempt(slot, generation, receiver, (cancelled) => {
+      if (this.#attempts.get(cancelled.slot) !== cancelled) return // it has failed: the slot may be somebody else's
+      this.#attempts.delete(cancelled.slot)
+      this.outbox.close(cancelled, false)
+    })
+    this.#attempts.set(slot, attempt)
+    return attempt
+  }
+
   unlisten(listener: number): void {
     this.#native.unlisten(listener)
   }
 
   resumeListener(listener: number): void {
     this.outbox.command2(Command.ListenerResume, listener)
+  }
+
+  /** From now on the reactor tells every packet, until new decisions are made. Takes effect at once. */
+  revokeShortcuts(): void {
+    const { decisions } = this.memory
+    decisions[0] = decisions[0]! + 1 || 1 // It wraps around, and 0 stands for no decision.
   }
 
   newGroup<M extends GroupMember>(connectionOf: (member: M) => Connection): RecipientGroup<M> {
@@ -217,8 +282,8 @@ export class Reactor {
         break
       default: {
         const connection = this.#connections[inbox[at + 1]!]
-        if (connection === undefined || connection.generation !== inbox[at + 2]) return
-        this.#connectionRecord(head, at, connection, this.#receivers[connection.slot]!)
+        if (connection === undefined || connection.generation !== inbox[at + 2]) this.#attemptRecord(head, at)
+        else this.#connectionRecord(head, at, connection, this.#receivers[connection.slot]!)
       }
     }
   }
@@ -252,7 +317,7 @@ export class Reactor {
         this.#connections[connection.slot] = undefined
         this.#receivers[connection.slot] = undefined
         this.#open--
-        receiver.handleClosed(inbox[at + 3]!, inbox[at + 4]!)
+        this.#closed(connection, receiver, inbox[at + 3]!, inbox[at + 4]!)
         break
       default:
         throw new Error(`unknown inbox record ${head & 0xff}`)
@@ -263,9 +328,48 @@ export class Reactor {
     const inbox = this.inbox
     const slot = inbox[at + 1]!
     const connection = new Connection(this.outbox, slot, inbox[at + 2]!, inbox[at + 3]!, this.#text(at))
+    if (connection.listener === OUTGOING) {
+      this.#connected(connection)
+      return
+    }
     this.#connections[slot] = connection
     this.#open++
     this.#receivers[slot] = this.#receiver.handleOpened(connection)
+  }
+
+  #connected(connection: Connection): void {
+    const attempt = this.#attempts.get(connection.slot)
+    if (attempt === undefined) return // taken back in this very turn: it will be closed at its end
+    attempt.connection = connection
+    try {
+      this.#receivers[connection.slot] = attempt.receiver.handleConnected(connection)
+    } catch (error) {
+      connection.close() // nobody would hear what comes from it
+      throw error
+    }
+    this.#connections[connection.slot] = connection
+    this.#open++
+  }
+
+  #closed(connection: Connection, receiver: ConnectionReceiver, reason: number, errno: number): void {
+    const attempt = connection.listener === OUTGOING ? this.#attempts.get(connection.slot) : undefined
+    if (attempt !== undefined) this.#attempts.delete(connection.slot)
+    try {
+      receiver.handleClosed(reason, errno)
+    } finally {
+      attempt?.receiver.handleDisconnected(reason)
+    }
+  }
+
+  /** A record about a connection of ours that has not been told `opened`. */
+  #attemptRecord(head: number, at: number): void {
+    const inbox = this.inbox
+    const attempt = this.#attempts.get(inbox[at + 1]!)
+    if (attempt === undefined || attempt.generation !== inbox[at + 2]) return // taken back
+    if ((head & 0xff) === Kind.StreamFailed) attempt.why = this.#text(at)
+    if ((head & 0xff) !== Kind.Closed) return
+    this.#attempts.delete(attempt.slot)
+    attempt.receiver.handleConnectFailed(inbox[at + 3]!, inbox[at + 4]!, attempt.why)
   }
 
   /** The text that words 4 and 5 of a record point at. */

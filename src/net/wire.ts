@@ -50,6 +50,7 @@ export const Command = {
   Pause: 16,
   Resume: 17,
   ListenerResume: 18,
+  Shortcut: 19,
 } as const
 
 export const CloseReason = {
@@ -58,7 +59,11 @@ export const CloseReason = {
   SocketError: 2,
   PeerVanished: 3,
   ReactorClosed: 4,
+  ReachedItself: 5,
 } as const
+
+/** In place of a listener in `opened`: a connection of ours. */
+export const OUTGOING = -1
 
 /** Index into the `totals` column. */
 export const Total = {
@@ -81,5 +86,10 @@ export const Total = {
   TopicIds: 16,
   /** Payload bytes of the PUBLISH packets sent. */
   PublishBytesOut: 17,
+  /** PUBLISH packets that took a shortcut, and their payload bytes: received, told to nobody. */
+  Shortcuts: 18,
+  ShortcutBytes: 19,
+  /** Outgoing connections that stood. */
+  Connected: 20,
 } as const
 export const TOTALS = 32

@@ -4,6 +4,7 @@ import { isIP } from 'node:net'
 import type { ListenOptions as NativeListenOptions } from '../../native/index.js'
 import { ConfigError } from '../config/config-error.ts'
 import type { ListenerConfiguration } from '../config/configuration.ts'
+import type { ListeningAddress } from '../net/listening-address.ts'
 import { activatedDescriptors } from './systemd.ts'
 
 /** A listener as a program asks for one; what is left out has its default. Host: 127.0.0.1. */
@@ -35,6 +36,20 @@ export async function nativeListeners(options: ListenOptions): Promise<NativeLis
     host: address,
     port,
   }))
+}
+
+/** Where a listener is bound, by the first of its addresses. */
+export function boundAddress(options: ListenOptions, native: NativeListenOptions, port: number): ListeningAddress {
+  const { host = '127.0.0.1', socketActivation = '' } = options
+  if (native.socketPath !== undefined) return { host: native.socketPath, port: 0 }
+  if (socketActivation !== '') return { host: `systemd/${socketActivation}`, port }
+  return { host: host === '' ? native.host : host, port }
+}
+
+/** "Every address of the machine" is content with IPv4 where there is no IPv6. */
+export function isMissingFamily({ host = '127.0.0.1' }: ListenOptions, error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException
+  return host === '' && (code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL')
 }
 
 function unixSocket(options: ListenOptions, socketPath: string): Partial<NativeListenOptions> {

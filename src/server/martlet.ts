@@ -1,32 +1,34 @@
 // A whole broker, ready to be used: a reactor, a broker and listeners put together from one configuration. This is what
 // `createBroker` returns and what the `martlet` command runs; both go the same way.
 import { readFileSync } from 'node:fs'
-import { Broker, type OutgoingMessage } from '../broker/broker.ts'
+import type { ListenOptions as NativeListenOptions } from '../../native/index.js'
+import { Broker } from '../broker/broker.ts'
+import type { DroppedMessages } from '../broker/dropped-messages.ts'
 import type { BrokerEventMap } from '../broker/events.ts'
 import type { Hooks } from '../broker/hooks.ts'
+import type { ListenerRules } from '../broker/listener-rules.ts'
+import type { OutgoingMessage } from '../broker/own-publications.ts'
 import type { BrokerSettings } from '../broker/settings.ts'
 import { ConfigError } from '../config/config-error.ts'
 import type { Configuration, ListenerConfiguration } from '../config/configuration.ts'
 import type { QoS } from '../mqtt/qos.ts'
+import { addressText, type ListeningAddress } from '../net/listening-address.ts'
 import { Reactor } from '../net/reactor.ts'
 import type { DurableStore } from '../store/durable-store.ts'
+import type { StoreMetrics } from '../store/journal/store-events.ts'
 import type { Counters } from '../telemetry/counters.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { ThrottledLog } from '../telemetry/throttled-log.ts'
 import { type Clock, systemClock } from '../timers/clock.ts'
-import { type ListenOptions, nativeListeners } from './listener-options.ts'
+import { boundAddress, isMissingFamily, type ListenOptions, nativeListeners } from './listener-options.ts'
+import { listenerRules } from './listener-rules.ts'
 import { hasForeignStore, storableTopicLevels, storeFailure, storeOf, warnOfForeignStore } from './open-store.ts'
 import { overloadSettings } from './overload-settings.ts'
 import { SystemTopics } from './system-topics.ts'
 import { tlsOptions, tlsProblem } from './tls-files.ts'
 
+export type { ListeningAddress } from '../net/listening-address.ts'
 export type { ListenOptions } from './listener-options.ts'
-
-export interface ListeningAddress {
-  /** Or the path of a Unix socket; `port` is 0 then. */
-  readonly host: string
-  readonly port: number
-}
 
 export interface MartletParts {
   readonly configuration: Configuration
@@ -64,20 +66,24 @@ export class Martlet {
     this.#broker = new Broker({ settings: brokerSettings(configuration), hooks, store, clock, log })
     this.#reactor = new Reactor(reactorSettings(configuration), this.#broker)
     this.#throttled = new ThrottledLog(log)
-    this.#reactor.onStreamFailed = ({ remoteAddress: address }, reason) =>
+    this.#reactor.onStreamFailed = ({ remoteAddress: address }, reason) => {
+      this.counters.streamsFailed++
       this.#throttled.warn(`stream:${reason}`, clock.now(), { address, reason }, 'a connection could not be set up')
+    }
     this.#broker.attach(this.#reactor)
-    this.#systemTopics = new SystemTopics(
-      this.#broker,
-      this.#reactor.memory.totals,
-      version,
-      configuration.sysInterval * 1000,
-    )
+    const told = { broker: this.#broker, reactor: this.#reactor, store }
+    this.#systemTopics = new SystemTopics(told, version, configuration.sysInterval * 1000)
   }
 
-  /** What it counts; live. */
+  /** What it counts, brought up to now by asking; one object, always the same. */
   get counters(): Counters {
+    this.#broker.updateGauges()
     return this.#broker.counters
+  }
+
+  /** What its durable store counts and how large it is; live. Undefined without persistence. */
+  get storeMetrics(): Readonly<StoreMetrics> | undefined {
+    return this.#store.metrics
   }
 
   get addresses(): readonly ListeningAddress[] {
@@ -106,24 +112,51 @@ export class Martlet {
     this.#ready = true
     if (records === 0) return
     const seconds = Math.round(performance.now() - started) / 1000
-    this.#log.info({ seconds, records, ...recovered }, 'recovered from the store')
+    const resident = process.memoryUsage.rss()
+    this.#log.info({ seconds, resident, records, ...recovered }, 'recovered from the store')
   }
 
   /** Listens on one more port: `port`, `host`, and whatever else docs/listeners.md has. Rejects with the system's error (`code`: EADDRINUSE, EACCES, …). */
   async listen(options: ListenOptions): Promise<ListeningAddress> {
     if (this.#state !== 'open') throw new Error('the broker is closed')
     await this.open()
-    const { host = '127.0.0.1' } = options
-    let bound: ListeningAddress | undefined
     const addresses = await nativeListeners(options)
-    const tls = this.#secure(options)
+    const rules = listenerRules(options)
+    const secured = this.#secure(options)
+    const bound = this.#listenAll(addresses, options, rules, secured)
+    if (secured !== undefined) this.#doors.push({ door: secured.tls, options })
+    this.#addresses.push(bound)
+    return bound
+  }
+
+  /** Every address of one listener, or none: when one cannot be opened, those before it are closed again. */
+  #listenAll(
+    addresses: readonly NativeListenOptions[],
+    options: ListenOptions,
+    rules: Partial<ListenerRules>,
+    secured: { readonly tls: number } | undefined,
+  ): ListeningAddress {
+    const opened: number[] = []
+    let bound: ListeningAddress | undefined
+    let missing: unknown
     for (const native of addresses) {
-      const at = this.#reactor.listen({ ...native, ...tls, port: bound?.port ?? native.port })
-      this.#listeners.push(at.listener)
-      bound ??= { host: native.socketPath ?? (host === '' ? native.host : host), port: at.port }
+      // max_connections is the listener's, not each address's.
+      const together = opened.length === 0 ? {} : { countWith: opened[0]! }
+      try {
+        const at = this.#reactor.listen({ ...native, ...secured, ...together, port: bound?.port ?? native.port })
+        opened.push(at.listener)
+        bound ??= boundAddress(options, native, at.port)
+        this.#broker.setListenerRules(at.listener, { ...rules, name: addressText(bound) })
+      } catch (error) {
+        missing = error
+        if (isMissingFamily(options, error)) continue
+        for (const listener of opened) this.#reactor.unlisten(listener)
+        throw error
+      }
     }
-    this.#addresses.push(bound!)
-    return bound!
+    if (bound === undefined) throw missing
+    this.#listeners.push(...opened)
+    return bound
   }
 
   /**
@@ -141,13 +174,11 @@ export class Martlet {
     }
   }
 
-  #secure(options: ListenOptions): { tls?: number } {
+  #secure(options: ListenOptions): { readonly tls: number } | undefined {
     const files = tlsOptions(options)
-    if (files === undefined) return {}
+    if (files === undefined) return undefined
     try {
-      const door = this.#reactor.secure(files)
-      this.#doors.push({ door, options })
-      return { tls: door }
+      return { tls: this.#reactor.secure(files) }
     } catch (error) {
       throw tlsProblem(options, error)
     }
@@ -157,6 +188,14 @@ export class Martlet {
   publish(message: OutgoingMessage): boolean {
     if (!this.#ready) throw new Error('the store is not open yet: await open() or listen() first')
     return this.#broker.publish(message)
+  }
+
+  /**
+   * How many messages never reached a client since its session began (or the broker did), by reason: `queueFull`,
+   * `outputFull`, `tooLarge`, `expired`, `memory`. All 0 for a client without a session.
+   */
+  droppedFor(clientId: string): Readonly<DroppedMessages> {
+    return this.#broker.droppedFor(clientId)
   }
 
   on<E extends keyof BrokerEventMap>(event: E, listener: (...args: BrokerEventMap[E]) => void): this {
@@ -228,6 +267,7 @@ export function brokerSettings(configuration: Configuration): BrokerSettings {
     maxInflightMessages: configuration.maxInflightMessages,
     maxQueuedMessages: configuration.maxQueuedMessages,
     maxQueuedBytes: configuration.maxQueuedBytes,
+    queueWindow: configuration.queueWindow,
     queueQos0Messages: configuration.queueQos0Messages,
     maxKeepalive: configuration.maxKeepalive,
     connectTimeout: ms(configuration.connectTimeout),
@@ -259,6 +299,7 @@ export function brokerSettings(configuration: Configuration): BrokerSettings {
     allowZeroLengthClientId: configuration.allowZeroLengthClientid,
     autoIdPrefix: configuration.autoIdPrefix,
     connectionMessages: configuration.connectionMessages,
+    shortcutAfter: configuration.shortcutAfter,
     overload: overloadSettings(configuration),
   }
 }

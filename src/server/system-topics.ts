@@ -1,21 +1,25 @@
 // Publishes the $SYS tree: what has changed since the last time, retained, every sys_interval. Brings the counters up to
 // what the reactor has counted first.
 import type { Broker } from '../broker/broker.ts'
-import { Total } from '../net/wire.ts'
+import type { Reactor } from '../net/reactor.ts'
+import type { DurableStore } from '../store/durable-store.ts'
 import { SysTopics } from '../telemetry/sys-topics.ts'
+import { storeTopics } from './store-topics.ts'
 
 export class SystemTopics {
   readonly #broker: Broker
-  readonly #totals: Float64Array
+  readonly #reactor: Reactor
+  readonly #store: DurableStore
   readonly #version: string
   readonly #startedAt = performance.now()
   readonly #topics = new SysTopics()
   #timer: NodeJS.Timeout | undefined
 
-  /** `interval` in ms; 0 publishes nothing. `totals` is the reactor's column. */
-  constructor(broker: Broker, totals: Float64Array, version: string, interval: number) {
-    this.#broker = broker
-    this.#totals = totals
+  /** `interval` in ms; 0 publishes nothing. */
+  constructor(parts: { broker: Broker; reactor: Reactor; store: DurableStore }, version: string, interval: number) {
+    this.#broker = parts.broker
+    this.#reactor = parts.reactor
+    this.#store = parts.store
     this.#version = version
     if (interval <= 0) return
     this.#publish()
@@ -30,15 +34,11 @@ export class SystemTopics {
 
   #publish(): void {
     const broker = this.#broker
-    const totals = this.#totals
-    broker.updateGauges({
-      bytesReceived: totals[Total.BytesIn]!,
-      bytesSent: totals[Total.BytesOut]!,
-      publishSent: totals[Total.PublishesOut]!,
-      publishBytesSent: totals[Total.PublishBytesOut]!,
-    })
-    const heap = process.memoryUsage().heapUsed + totals[Total.KeptBytes]!
-    const facts = { version: `martlet ${this.#version}`, uptime: (performance.now() - this.#startedAt) / 1000, heap }
+    broker.updateGauges()
+    const heap = process.memoryUsage().heapUsed + this.#reactor.keptBytes
+    const uptime = (performance.now() - this.#startedAt) / 1000
+    const own = storeTopics(this.#store, broker.counters)
+    const facts = { version: `martlet ${this.#version}`, uptime, heap, own }
     for (const [topic, payload] of this.#topics.changed(broker.counters, facts)) {
       broker.publish({ topic, payload, qos: 0, retain: true })
     }

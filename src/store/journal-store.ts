@@ -8,6 +8,7 @@ import type { DurableStore, JournalRecord, MessageStored } from './durable-store
 import { CommitQueue } from './journal/commit-queue.ts'
 import { Compactor } from './journal/compactor.ts'
 import { fileName, HEADER_BYTES } from './journal/file-format.ts'
+import { FreeSpace } from './journal/free-space.ts'
 import { DirectoryLock } from './journal/lock.ts'
 import type { MessageIndex } from './journal/message-index.ts'
 import { RecordEncoder } from './journal/record-encoder.ts'
@@ -28,6 +29,11 @@ export interface JournalStoreOptions {
   readonly segmentBytes?: number
   /** Bytes that may wait to be written before `hasRoom` says no; default 16 MiB. */
   readonly maxWaitingBytes?: number
+  /**
+   * With fewer bytes than this free on the device (or than an eighth of the device, if that is less) `shortage` says so, and
+   * compaction begins. Default 64 MiB; 0: the device may be filled.
+   */
+  readonly minFreeBytes?: number
   /** Hears what is worth a log line. */
   readonly onEvent?: (event: StoreEvent) => void
   /** Hears how far recovery is, every few megabytes. */
@@ -36,6 +42,7 @@ export interface JournalStoreOptions {
 
 const SEGMENT_BYTES = 32 << 20
 const MAX_WAITING_BYTES = 16 << 20
+const MIN_FREE_BYTES = 64 << 20
 
 export class JournalStore implements DurableStore {
   readonly volatile = false
@@ -49,6 +56,8 @@ export class JournalStore implements DurableStore {
   #queue: CommitQueue | undefined
   #compactor: Compactor | undefined
   #index: MessageIndex | undefined
+  #space: FreeSpace | undefined
+  #shortage: StoreError | undefined
   #closing: Promise<void> | undefined
 
   constructor(options: JournalStoreOptions) {
@@ -70,6 +79,11 @@ export class JournalStore implements DurableStore {
     return this.#queue?.refusal
   }
 
+  /** Why nothing new should be committed, though commits are taken: the device is nearly full. */
+  get shortage(): StoreError | undefined {
+    return this.#shortage
+  }
+
   /** Whether more should be committed now: false while too much waits to be written, and while commits are refused. */
   get hasRoom(): boolean {
     return this.#queue?.hasRoom ?? true
@@ -89,13 +103,23 @@ export class JournalStore implements DurableStore {
     return metrics
   }
 
+  /** With durability `none` a commit resolves before it is written, and what is not written cannot be read. */
+  get readsBack(): boolean {
+    return this.#options.durability !== 'none'
+  }
+
   /**
    * The messages stored under these numbers, read from disk: for queues too long to be held in memory. Neighbours in the
    * list that were stored one after the other cost one read. Undefined for a message that was compacted away.
    */
-  readMessages(numbers: readonly number[]): Promise<(MessageStored | undefined)[]> {
-    if (this.#index === undefined) return Promise.reject(new Error('the store was not recovered'))
-    return this.#index.read(numbers)
+  async readMessages(numbers: readonly number[]): Promise<(MessageStored | undefined)[]> {
+    if (this.#index === undefined) throw new Error('the store was not recovered')
+    try {
+      return await this.#index.read(numbers)
+    } catch (error) {
+      this.#metrics.readErrors++
+      throw error
+    }
   }
 
   /** Resolves when no compaction is under way. */
@@ -122,11 +146,13 @@ export class JournalStore implements DurableStore {
     this.#state = 'open'
   }
 
-  async *recover(): AsyncGenerator<JournalRecord, void> {
+  async *recover({ borrows = false } = {}): AsyncGenerator<JournalRecord, void> {
     if (this.#state !== 'open') throw new StoreError('closed', 'the store is not open')
     if (this.#recovery === undefined) return // nothing was there, or it was told already
-    yield* this.#recovery.records()
+    const started = performance.now()
+    yield* this.#recovery.records(borrows)
     await this.#startWriting()
+    this.#metrics.recoverySeconds = (performance.now() - started) / 1000
   }
 
   commit(batch: readonly JournalRecord[]): Promise<void> {
@@ -148,11 +174,21 @@ export class JournalStore implements DurableStore {
     this.#encoder.newestMessage = recovered.newestMessage
     const segmentBytes = this.#options.segmentBytes ?? SEGMENT_BYTES
     const { index } = recovered
+    const space = new FreeSpace({
+      directory,
+      least: this.#options.minFreeBytes ?? MIN_FREE_BYTES,
+      changed: (isShort, free) => this.#spaceChanged(isShort, free),
+      stillShort: () => compactor.urge(() => queue.beginSegment()),
+    })
     const compactor = new Compactor(recovered.sources, {
       directory,
       leastBytes: 2 * segmentBytes,
       metrics: this.#metrics,
       tell: (event) => this.#tell(event),
+      room: async () => {
+        await space.measure()
+        return space.forCompaction
+      },
       replaced: (count, { checkpoint, pieces }) => index.compacted(count, checkpoint, pieces),
     })
     this.#index = index
@@ -163,7 +199,7 @@ export class JournalStore implements DurableStore {
         this.#tell({ kind: 'write-failed', level: 'warn', text: 'a closed segment could not be synced', error }),
     })
     this.#writer = writer
-    this.#queue = new CommitQueue(writer, this.#encoder, {
+    const queue = new CommitQueue(writer, this.#encoder, {
       early: durability === 'none',
       segmentBytes,
       maxWaitingBytes: this.#options.maxWaitingBytes ?? MAX_WAITING_BYTES,
@@ -173,16 +209,34 @@ export class JournalStore implements DurableStore {
         if (startsFile) index.add(fileId, join(directory, fileName(fileId, 'journal')))
         const { end } = writer
         index.note(fileId, startsFile ? HEADER_BYTES : end - bytes, end, firstMessage)
+        space.wrote(bytes)
       },
     })
+    this.#queue = queue
+    this.#space = space
+    await space.measure()
   }
 
   async #close(): Promise<void> {
     const queue = this.#queue
     this.#state = 'closed'
+    this.#space?.close()
     await queue?.close()
     await this.#compactor?.close()
     this.#lock?.release()
+  }
+
+  #spaceChanged(isShort: boolean, free: number): void {
+    if (!isShort) {
+      this.#shortage = undefined
+      this.#compactor!.relax()
+      this.#tell({ kind: 'enough-space', level: 'info', text: `there is space for the store again: ${free} bytes` })
+      return
+    }
+    this.#metrics.shortages++
+    const text = `space for the store is short, ${free} bytes are left: nothing new is taken until there is more`
+    this.#shortage = new StoreError('disk-full', text)
+    this.#tell({ kind: 'short-of-space', level: 'error', text })
   }
 
   #tell(event: StoreEvent): void {

@@ -43,7 +43,7 @@ export function checkStore(directory: string): StoreReport {
   const torn = reader.faults.find(({ source }) => !source.sealed)
   const damage = [
     ...missing.map((id) => `segment ${id} is missing`),
-    ...unreadable.map((path) => `${path} has no readable header`),
+    ...unreadable.map(({ path, problem }) => `${path} ${problem}`),
     ...reader.faults.filter(({ source }) => source.sealed).map(sentence),
   ]
   return { files: [...perFile.values()], records, tornTail: torn === undefined ? undefined : sentence(torn), damage }
@@ -108,7 +108,7 @@ export async function compactStore(
   try {
     const metrics = newMetrics()
     const recovery = new Recovery(directory, { metrics, tell })
-    for await (const _ of recovery.records()); // to learn where each file ends
+    for await (const _ of recovery.records(false)); // to learn where each file ends
     const { sources } = await recovery.finish()
     if (sources.length === 0) return undefined
     const [first] = sources

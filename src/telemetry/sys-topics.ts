@@ -14,6 +14,8 @@ export interface SysFacts {
   readonly uptime: number
   /** Bytes of V8's heap and of kept frames. */
   readonly heap: number
+  /** Martlet's own topics, below `$SYS/broker/martlet/`. */
+  readonly own?: readonly (readonly [name: string, value: number])[]
 }
 
 const PREFIX = '$SYS/broker/'
@@ -42,6 +44,13 @@ export function sysTopics(counters: Readonly<Counters>, facts: SysFacts): SysTop
     ['publish/messages/received', counters.publishReceived],
     ['publish/messages/sent', counters.publishSent],
     ['publish/messages/dropped', counters.dropped],
+    ['publish/messages/dropped/queue full', counters.droppedQueueFull],
+    ['publish/messages/dropped/output full', counters.droppedOutputFull],
+    ['publish/messages/dropped/too large', counters.droppedTooLarge],
+    ['publish/messages/dropped/expired', counters.droppedExpired],
+    ['publish/messages/dropped/session ended', counters.droppedSessionEnded],
+    ['publish/messages/dropped/memory', counters.droppedMemory],
+    ['publish/messages/dropped/not retained', counters.droppedRetained],
     ['publish/bytes/received', counters.publishBytesReceived],
     ['publish/bytes/sent', counters.publishBytesSent],
     ['subscriptions/count', counters.subscriptions],
@@ -49,7 +58,8 @@ export function sysTopics(counters: Readonly<Counters>, facts: SysFacts): SysTop
     ['retained messages/count', counters.retained],
     ['heap/current', facts.heap],
   ]
-  return values.map(([name, value]) => [PREFIX + name, String(value)])
+  const own = (facts.own ?? []).map(([name, value]) => [`martlet/${name}`, value] as const)
+  return [...values, ...own].map(([name, value]) => [PREFIX + name, String(value)])
 }
 
 export class SysTopics {

@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert'
 import { findBroker, RunningBroker } from '../../bench/brokers.ts'
 import { compile, type Programs } from '../../bench/compile.ts'
 import { countInstructions, parseCount, whyNoCounter } from '../../bench/instructions.ts'
-import { type ConnectionFigures, runLoad, type TrafficFigures } from '../../bench/load.ts'
+import { type BurstFigures, type ConnectionFigures, runLoad, type TrafficFigures } from '../../bench/load.ts'
 
 const load = suite<{ programs: Programs; floor: RunningBroker }>('load')
 
@@ -38,6 +38,21 @@ for (const version of [[], ['--v5']]) {
   }
 }
 
+load(
+  'with subscribers away acknowledgements are counted, and at the end every message must be there',
+  async ({ programs }) => {
+    const broker = await RunningBroker.start(await findBroker('martlet-none', programs.floor))
+    try {
+      const args = ['--shape', 'pair', '--pubs', '3', '--qos', '1', '--persist', '--away', '--v5', ...counted]
+      const figures = (await runLoad(programs.load, broker, args)) as TrafficFigures
+      assert.is(figures.deliveries, 2000)
+      assert.equal(faultsOf(figures), flawless)
+    } finally {
+      await broker.stop()
+    }
+  },
+)
+
 load('a message to ten subscribers is ten deliveries', async ({ programs, floor }) => {
   const args = ['--shape', 'fanout', '--subs', '10', ...counted]
   const figures = (await runLoad(programs.load, floor, args)) as TrafficFigures
@@ -60,6 +75,47 @@ load('connections that stay and connections that come and go are all counted', a
     assert.is(figures.closed, 0)
   }
 })
+
+for (const protocol of ['tcp', 'websocket', 'tls'] as const) {
+  load(`a broker is measured over ${protocol}: a burst, and pairs that lose nothing`, async ({ programs }) => {
+    const broker = await RunningBroker.start(await findBroker('martlet', programs.floor), protocol)
+    const over = ['--protocol', protocol]
+    const burst = [
+      '--shape',
+      'burst',
+      '--pubs',
+      '20',
+      '--secs',
+      '0.1',
+      '--calm',
+      '0',
+      '--size',
+      '5000',
+      '--qos',
+      '1',
+      ...over,
+    ]
+    const figures = (await runLoad(programs.load, broker, burst)) as BurstFigures
+    assert.ok(figures.deliveries >= 2000 && figures.closed === 0 && figures.rssAfterPct > 0)
+    const pairs = [
+      '--shape',
+      'pair',
+      '--pubs',
+      '3',
+      '--qos',
+      '2',
+      '--size',
+      '70000',
+      '--warm',
+      '0',
+      '--messages',
+      '300',
+      ...over,
+    ]
+    assert.equal(faultsOf((await runLoad(programs.load, broker, pairs)) as TrafficFigures), flawless)
+    await broker.stop()
+  })
+}
 
 load('what a broker loses, repeats or reorders is counted, each as what it is', async ({ programs }) => {
   const faulty = await faultyBroker()

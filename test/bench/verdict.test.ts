@@ -37,6 +37,12 @@ test('figures of a broker that lost a message are invalid, however good they are
   assert.is(judge(row(threeFloors, cell('martlet', [{ cpuUs: 1 }], ['1 lost']), floor), 'martlet')?.verdict, 'invalid')
 })
 
+test('memory after a burst is held against what it was before', () => {
+  const target: Target = { kind: 'after', percent: 120 }
+  assert.is(judge(row(target, cell('martlet', [{ rssAfterPct: 119.9 }])), 'martlet')?.verdict, 'met')
+  assert.is(judge(row(target, cell('martlet', [{ rssAfterPct: 121 }])), 'martlet')?.verdict, 'not met')
+})
+
 test('without the floor a CPU target is not measured', () => {
   assert.is(judge(row(threeFloors, cell('martlet', [{ cpuUs: 1 }])), 'martlet')?.verdict, 'not measured')
 })
@@ -46,6 +52,18 @@ test('memory is held against bytes per connection, latency against Mosquitto', (
   assert.is(judge(row(memory, cell('martlet', [{ bytesPerConnection: 2048 }])), 'martlet')?.verdict, 'met')
   const latency = row({ kind: 'latency' }, cell('martlet', [{ p50Us: 61 }]), cell('mosquitto', [{ p50Us: 60 }]))
   assert.is(judge(latency, 'martlet')?.verdict, 'not met')
+})
+
+test('a rate is held against its figure and against Mosquitto with persistence, and both must be good', () => {
+  const rate: Target = { kind: 'rate', perSecond: 1000, timesMosquitto: 5 }
+  const theirs = cell('mosquitto-disk', [{ deliveredPerS: 300 }])
+  const ours = (perSecond: number) => cell('martlet-fsync', [{ deliveredPerS: perSecond }])
+  const verdict = (...cells: Cell[]) => judge(row(rate, ...cells), 'martlet-fsync')?.verdict
+  assert.is(verdict(ours(1500), theirs), 'met')
+  assert.is(verdict(ours(1400), theirs), 'not met')
+  assert.is(verdict(ours(999), cell('mosquitto-disk', [{ deliveredPerS: 1 }])), 'not met')
+  assert.is(verdict(ours(5000)), 'not measured')
+  assert.is(judge(row(rate, ours(1500), theirs), 'martlet-fsync')?.found, '1,500/s, 5.00 ×')
 })
 
 test('a shape without a target is not judged', () => {

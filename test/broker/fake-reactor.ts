@@ -8,6 +8,7 @@ import type { Subscription } from '../../src/broker/subscription.ts'
 import { Connection, type ConnectionReceiver } from '../../src/net/connection.ts'
 import { KeptFrames } from '../../src/net/kept-frames.ts'
 import { Outbox } from '../../src/net/outbox.ts'
+import type { Traffic } from '../../src/net/reactor.ts'
 import { type GroupMember, RecipientGroup } from '../../src/net/recipient-group.ts'
 import { Command } from '../../src/net/wire.ts'
 
@@ -44,10 +45,13 @@ export class FakeReactor implements BrokerReactor {
   readonly kept: KeptFrames
   readonly queuedBytes = 0
   readonly keptBytes = 0
+  readonly bytesMoved = 0
+  trim(): void {}
   readonly memory = {
     lastRead: new Float64Array(SLOTS),
     lastWrite: new Float64Array(SLOTS),
     queued: new Uint32Array(SLOTS),
+    decisions: new Int32Array(1).fill(1),
   }
   /** PUBLISH packets written since `take`. */
   readonly written: Written[] = []
@@ -55,6 +59,8 @@ export class FakeReactor implements BrokerReactor {
   readonly sent: Sent[] = []
   /** Commands about connections: [command, slot]. */
   readonly commands: [command: number, slot: number][] = []
+  /** Decisions the broker let stand. */
+  readonly shortcuts: { topicId: number; from: number; to: number; versions: number; decision: number }[] = []
   readonly frames = new Map<number, Frame>()
   readonly groups = new Map<number, { slot: number; generation: number }[]>()
   /** Lets the `queued` column grow by what is written, as native code does before it flushes. */
@@ -111,8 +117,23 @@ export class FakeReactor implements BrokerReactor {
   /** A packet larger than the inbox arrived: its body as a frame of native code's own. */
   arriveKept(body: Uint8Array): number {
     const handle = this.#nextNative--
-    this.frames.set(handle, { bytes: body.slice(), tail: body.length })
+    this.frames.set(handle, { bytes: new Uint8Array(body), tail: body.length })
     return handle
+  }
+
+  traffic(): Traffic {
+    return {
+      bytesReceived: 0,
+      bytesSent: 0,
+      publishSent: 0,
+      publishBytesSent: 0,
+      shortcuts: 0,
+      shortcutBytes: 0,
+    }
+  }
+
+  revokeShortcuts(): void {
+    this.memory.decisions[0]!++
   }
 
   /** What was written and sent since the last call, and forgets it. */
@@ -123,7 +144,7 @@ export class FakeReactor implements BrokerReactor {
 
   #keepBytes(handle: number, from: Uint8Array, headLength: number): void {
     this.outbox.execute()
-    this.#hold(handle, { bytes: from.slice(), tail: headLength })
+    this.#hold(handle, { bytes: new Uint8Array(from), tail: headLength })
   }
 
   #readKept(handle: number, offset: number, target: Uint8Array): number {
@@ -214,6 +235,9 @@ export class FakeReactor implements BrokerReactor {
         return 4
       case Command.ListenerResume:
         return 2
+      case Command.Shortcut:
+        this.shortcuts.push({ topicId: w[0]!, from: w[1]!, to: w[3]!, versions: w[5]!, decision: w[6]! })
+        return 8
       case Command.Finish:
       case Command.Pause:
       case Command.Resume:

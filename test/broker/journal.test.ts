@@ -2,7 +2,8 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Journal, type JournalWaiter } from '../../src/broker/journal.ts'
+import { Journal } from '../../src/broker/journal.ts'
+import type { JournalWaiter } from '../../src/broker/journal-commits.ts'
 import { MemoryStore } from '../../src/store/memory-store.ts'
 import { ManualClock } from '../../src/timers/clock.ts'
 import { SlowStore } from '../support/slow-store.ts'

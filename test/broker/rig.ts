@@ -7,15 +7,18 @@ import type { Deadline } from '../../src/broker/deadlines.ts'
 import { BrokerEvents } from '../../src/broker/events.ts'
 import type { Hooks } from '../../src/broker/hooks.ts'
 import { Journal } from '../../src/broker/journal.ts'
+import { ListenerTable } from '../../src/broker/listener-rules.ts'
 import type { Heap } from '../../src/broker/overload/heap.ts'
 import { Overload } from '../../src/broker/overload/overload.ts'
 import type { OverloadSettings } from '../../src/broker/overload/settings.ts'
+import { Pager } from '../../src/broker/pager.ts'
 import { Publication } from '../../src/broker/publication.ts'
 import { RetainedStore } from '../../src/broker/retained-store.ts'
 import { Router } from '../../src/broker/router.ts'
 import type { Session } from '../../src/broker/session.ts'
 import { SessionRegistry } from '../../src/broker/session-registry.ts'
 import type { BrokerSettings } from '../../src/broker/settings.ts'
+import { Shortcuts } from '../../src/broker/shortcuts.ts'
 import type { Topic } from '../../src/broker/topic.ts'
 import { type Will, Wills } from '../../src/broker/wills.ts'
 import type { QoS } from '../../src/mqtt/qos.ts'
@@ -32,6 +35,8 @@ import { FakeReactor } from './fake-reactor.ts'
 export const OVERLOAD_SETTINGS: OverloadSettings = {
   slowReaderPolicy: 'drop_newest',
   maxQueuedBytesTotal: 1 << 30,
+  maxQueuedMessagesTotal: Infinity,
+  maxQueuedDiskTotal: Infinity,
   maxOutputBytesTotal: 1 << 30,
   maxHeapPercent: 80,
   takeoverDelay: 1000,
@@ -51,6 +56,7 @@ export const SETTINGS: BrokerSettings = {
   maxInflightMessages: 256,
   maxQueuedMessages: 1000,
   maxQueuedBytes: 1 << 24,
+  queueWindow: 1 << 16,
   queueQos0Messages: false,
   maxKeepalive: 0,
   connectTimeout: 10_000,
@@ -66,6 +72,7 @@ export const SETTINGS: BrokerSettings = {
   mqtt5SessionExpiry: 3600,
   maxUnstoredBytes: 16 << 20,
   willGracePeriod: 30_000,
+  shortcutAfter: 8,
   maxRetainedMessages: 1000,
   maxRetainedBytes: 1 << 20,
   retainAvailable: true,
@@ -123,6 +130,8 @@ export interface RigOptions {
   readonly heap?: Heap
   readonly hooks?: Hooks
   readonly store?: DurableStore
+  /** Messages of a queue that stay in memory at its front; default 256. */
+  readonly windowMessages?: number
   /** Words and bytes of the outbox. */
   readonly outbox?: readonly [words: number, bytes: number]
 }
@@ -200,7 +209,10 @@ export class Rig {
       hooks,
       events,
       journal,
+      listeners: new ListenerTable(settings.overload),
+      pager: new Pager({ store, windowBytes: settings.queueWindow, windowMessages: options.windowMessages ?? 256 }),
       router: new Router(reactor, settings.maxTopicLevels, () => this.context),
+      shortcuts: new Shortcuts(outbox, reactor.memory.decisions, settings.shortcutAfter),
       overload,
       retained: new RetainedStore({ settings, counters, throttled, journal, clock, memory: overload.memory }),
       sessions: undefined as unknown as SessionRegistry,

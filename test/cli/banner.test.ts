@@ -30,6 +30,15 @@ test('in local only mode it says so, and how to open it up', () => {
   assert.not.match(line, /\n/)
 })
 
+test('a Unix socket is its path, every address a star, a socket of systemd its name', () => {
+  const addresses = [
+    { host: '/run/mqtt.sock', port: 0 },
+    { host: '', port: 1883 },
+    { host: 'systemd/mqtt', port: 0 },
+  ]
+  assert.match(banner({ ...facts, addresses }), /listening on \/run\/mqtt\.sock, \*:1883, systemd\/mqtt \(pid/)
+})
+
 test('a port in use is one line that says so, exit code 1', () => {
   const { text, exitCode } = startFailure(systemError({ code: 'EADDRINUSE' }), [{ host: '127.0.0.1', port: 1883 }])
   assert.match(text, /^Error: 127\.0\.0\.1:1883 is in use already\..*-p PORT\.$/)

@@ -150,6 +150,11 @@ test('a setting of one listener there is one of the whole broker here, with a no
   assert.match(notices(text)[0] ?? '', /all listeners/)
 })
 
+test('memory_limit is refused with what bounds memory here; 0, no limit, is fine', () => {
+  assert.match(refusal('memory_limit 1000000').message, /max_heap_percent, max_queued_bytes_total.*MemoryMax/)
+  assert.ok(resolved('memory_limit 0\n'))
+})
+
 test('every unsupported key is either refused or warned about', () => {
   for (const [key, rule] of Object.entries(unsupportedKeys)) {
     if (rule.advice !== undefined) assert.is(refusal(`${key} something`).key, key)

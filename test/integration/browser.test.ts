@@ -1,135 +1,181 @@
-// The WebSocket bridge: a page in a real browser and a TCP device talk through one broker and one port, over wss.
-// Without Chromium it is skipped, under CI it fails.
+// The WebSocket bridge, as docs/websocket-bridge.md has it: its page, its configuration and its proxy, in a real browser,
+// with devices on TCP at the same port. Of what is read there only ports, paths and addresses are changed.
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
+import { createHash, createPrivateKey, createPublicKey } from 'node:crypto'
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Authority } from '../net/certificates.ts'
-import { closeBrokers, listen } from '../support/embedded.ts'
-import { closePeers, PeerProcess } from '../support/peers.ts'
+import { type BrokerUnderTest, freePort, startBroker } from '../support/broker-process.ts'
+import { Chromium, withChromium } from '../support/chromium.ts'
+import { closePeers, PeerProcess, withPeer } from '../support/peers.ts'
 import { closeClients, RawClient } from '../support/raw-client.ts'
-import { skipped } from '../support/target.ts'
+import { repositoryRoot, skipped, tinySizes } from '../support/target.ts'
 
-const chromium = ['chromium', 'chromium-browser', 'google-chrome'].find(
-  (name) => spawnSync(name, ['--version']).status === 0,
-)
-const withBrowser = chromium !== undefined || process.env.CI ? test : skipped(test, 'chromium is not installed')
+const example = (name: string): string => join(repositoryRoot, 'examples/websocket-bridge', name)
+const documentation = readFileSync(join(repositoryRoot, 'docs/websocket-bridge.md'), 'utf8')
+const blocks = (language: string): string[] =>
+  [...documentation.matchAll(new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``, 'g'))].map((match) => match[1]!)
+const [plain, tls, proxied] = blocks('yaml')
 
-test.after.each(() => {
+const authority = new Authority()
+const { certfile, keyfile } = authority.issue('server', '/CN=broker', ['DNS:localhost', 'IP:127.0.0.1'])
+const publicKey = createPublicKey(createPrivateKey(readFileSync(keyfile))).export({ type: 'spki', format: 'der' })
+const host = '127.0.0.1'
+
+let browser: Chromium | undefined
+const chromium = (): Chromium => {
+  browser ??= new Chromium([createHash('sha256').update(publicKey).digest('base64')])
+  return browser
+}
+const brokers: BrokerUnderTest[] = []
+
+test.after.each(async () => {
   closeClients()
   closePeers()
+  for (const broker of brokers.splice(0)) await broker.stopCleanly()
 })
-test.after(closeBrokers)
+test.after(async () => await browser?.close())
 
-// MQTT by hand, so that the page needs nothing but the browser: it subscribes, shows what arrives, and publishes what it
-// shows.
-const page = (
-  url: string,
-): string => `<!doctype html><meta charset="utf-8"><title>bridge</title><p id="shown"></p><script>
-const utf8 = (text) => { const bytes = new TextEncoder().encode(text); return [bytes.length >> 8, bytes.length & 255, ...bytes] }
-const packet = (first, ...body) => new Uint8Array([first, body.length, ...body])
-const socket = new WebSocket(${JSON.stringify(url)}, ['mqtt'])
-socket.binaryType = 'arraybuffer'
-const publish = (topic, text) => socket.send(packet(0x30, ...utf8(topic), ...new TextEncoder().encode(text)))
-socket.onopen = () => socket.send(packet(0x10, ...utf8('MQTT'), 4, 2, 0, 60, ...utf8('page')))
-socket.onclose = (event) => fetch('/closed?code=' + event.code + '&clean=' + event.wasClean)
-socket.onmessage = ({ data }) => {
-  const bytes = new Uint8Array(data)
-  if (bytes[0] === 0x20) socket.send(packet(0x82, 0, 1, ...utf8('to/page'), 0))
-  if (bytes[0] === 0x90) publish('from/page', 'subscribed with ' + socket.protocol)
-  if (bytes[0] !== 0x30) return
-  const shown = document.getElementById('shown')
-  shown.textContent = new TextDecoder().decode(bytes.subarray(4 + bytes[3]))
-  publish('from/page', 'shows: ' + document.body.innerText.trim())
-}
-</script>`
+const withMosquitto = withPeer(test, 'mosquitto_pub')
+const withBrowser = withMosquitto === test ? withChromium(test) : withMosquitto
+/** Of pages and proxies: small buffers change nothing in these. */
+const onceWithBrowser = tinySizes ? skipped(test, 'it runs with the usual sizes') : withBrowser
 
-for (const scheme of ['ws', 'wss']) {
-  withBrowser(`a page in Chromium over ${scheme}:// and a device over TCP talk through one port`, async () => {
-    assert.ok(chromium, 'chromium is not installed, and CI is set')
-    const host = '127.0.0.1'
-    const { broker, port: devices } = await listen()
-    const authority = new Authority()
-    const { certfile, keyfile } = authority.issue('server', '/CN=broker', ['IP:127.0.0.1'])
-    const tls = scheme === 'wss' ? { certfile: [certfile], keyfile: [keyfile] } : {}
-    const { port } = await broker.listen({ port: 0, protocol: 'any', ...tls })
-
-    let closed = (_: string): void => {}
-    const closing = new Promise<string>((resolve) => {
-      closed = resolve
-    })
-    const web = createServer((request, response) => {
-      if (request.url?.startsWith('/closed')) closed(request.url)
-      response.setHeader('content-type', 'text/html')
-      response.end(request.url === '/' ? page(`${scheme}://${host}:${port}/mqtt`) : '')
-    })
-    await new Promise<void>((resolve) => web.listen(0, host, resolve))
-
-    // One port for both, where no TLS stands before it.
-    const device = await RawClient.connect({ host, port: scheme === 'ws' ? port : devices }, { clientId: 'device' })
-    await device.subscribe(['from/page', 0])
-    const profile = mkdtempSync(join(tmpdir(), 'martlet-chromium-'))
-    writeFileSync(join(profile, 'First Run'), '')
-    const browser = new PeerProcess(chromium!, [
-      '--headless=new',
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-dev-shm-usage',
-      '--ignore-certificate-errors',
-      `--user-data-dir=${profile}`,
-      '--remote-debugging-port=0',
-      `http://${host}:${(web.address() as AddressInfo).port}/`,
-    ])
-    try {
-      assert.is((await device.expectPublish()).payload.toString(), 'subscribed with mqtt')
-      await device.publish({ topic: 'to/page', payload: '21.5 °C', qos: 0 })
-      assert.is((await device.expectPublish()).payload.toString(), 'shows: 21.5 °C')
-      await device.disconnect()
-      await broker.close()
-      assert.is(await closing, '/closed?code=1000&clean=true')
-    } finally {
-      browser.terminate()
-      await browser.exit().catch(() => undefined)
-      await browserGone()
-      web.closeAllConnections()
-      web.close()
-      rmSync(profile, { recursive: true, force: true, maxRetries: 10 })
-    }
-  })
+/** Serves a folder's page with the example's own server; its origin. */
+async function servePage(folder?: string): Promise<string> {
+  const environment = { ...process.env, PORT: '0' }
+  const server = new PeerProcess(
+    process.execPath,
+    [example('serve.mjs'), ...(folder === undefined ? [] : [folder])],
+    environment,
+  )
+  const [url] = await server.waitForLines(/^http:/)
+  return url!.replace(/\/$/, '')
 }
 
-/** The browser's helper processes end a moment after it; until then the runner would call them left over. */
-async function browserGone(): Promise<void> {
-  const group = groupOf('self')
-  for (let tries = 0; tries < 500; tries++) {
-    const processes = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
-    if (!processes.some((pid) => groupOf(pid) === group && commandOf(pid).includes('chrom'))) return
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
-  throw new Error('the browser does not end')
+/** A broker with a configuration of the documentation, for pages of this origin. */
+async function bridge(configuration: string, origin: string): Promise<BrokerUnderTest> {
+  const text = configuration
+    .replace('port: 9001', `port: 0\n    host: ${host}`)
+    .replace(/websockets_origin: \[.*\]/, `websockets_origin: [${origin}]`)
+    .replaceAll('/etc/martlet/example.pem', certfile)
+    .replaceAll('/etc/martlet/example.key', keyfile)
+  const broker = await startBroker({ file: { name: 'martlet.yaml', text } })
+  brokers.push(broker)
+  return broker
 }
 
-/** The process group; undefined when the process has ended. */
-function groupOf(pid: string): string | undefined {
-  try {
-    return readFileSync(`/proc/${pid}/stat`, 'latin1')
-      .replace(/^.*\) /s, '')
-      .split(' ')[2]
-  } catch {
-    return undefined
-  }
+const device = (options: readonly string[], ...words: string[]): PeerProcess =>
+  new PeerProcess(words[0]!, ['-h', host, ...options, ...words.slice(1)])
+
+/** Devices and a page exchange messages both ways; what the page shows in the end. */
+async function talk(options: readonly string[], pageUrl: string): Promise<void> {
+  const page = await chromium().open(pageUrl)
+  await page.shows(/connected to ws/)
+  const listening = device(options, 'mosquitto_sub', '-t', 'from/page', '-d', '-F', '= %t %p')
+  await listening.waitForLines(/^Subscribed/)
+  // Typed and clicked, as a person does.
+  await page.evaluate(`document.forms[0].text.value = 'on, please: ☀'; document.querySelector('button').click()`)
+  assert.equal(await listening.waitForLines(/^= /), ['= from/page on, please: ☀'])
+  const speaking = device(options, 'mosquitto_pub', '-t', 'to/page/kitchen', '-m', '21.5 °C', '-q', '1')
+  assert.is(await speaking.exit(), 0)
+  await page.shows(/to\/page\/kitchen: 21\.5 °C/)
 }
 
-function commandOf(pid: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'latin1')
-  } catch {
-    return ''
-  }
-}
+test('the configuration of the documentation is that of the example', () => {
+  assert.is(plain, readFileSync(example('martlet.yaml'), 'utf8'))
+})
+
+withBrowser('a page over ws:// and devices over TCP talk through one port', async () => {
+  const origin = await servePage()
+  const { port } = await bridge(plain!, origin)
+  await talk(['-p', `${port}`], `${origin}/?broker=ws://${host}:${port}/mqtt`)
+})
+
+withBrowser('a page over wss:// and devices over TLS talk through one port', async () => {
+  const origin = await servePage()
+  const { port } = await bridge(tls!, origin)
+  await talk(['-p', `${port}`, '--cafile', authority.certificate], `${origin}/?broker=wss://localhost:${port}/mqtt`)
+})
+
+onceWithBrowser('a page of another origin, and one at another path, are refused, and the log says why', async () => {
+  const origin = await servePage()
+  const { port, ...broker } = await bridge(plain!, origin)
+  const stranger = origin.replace('localhost', host)
+  const page = await chromium().open(`${stranger}/?broker=ws://${host}:${port}/mqtt`)
+  await page.shows(/not connected: closed \(1006\)/)
+  await broker.waitForLog(/WebSocket: this Origin is not allowed here/)
+  const lost = await chromium().open(`${origin}/?broker=ws://${host}:${port}/elsewhere`)
+  await lost.shows(/not connected: closed \(1006\)/)
+  await broker.waitForLog(/WebSocket: nothing is at this path/)
+})
+
+onceWithBrowser('a page sees the broker go with a clean close, and connects again when it is back', async () => {
+  const origin = await servePage()
+  const first = await bridge(plain!, origin)
+  const page = await chromium().open(`${origin}/?broker=ws://${host}:${first.port}/mqtt`)
+  await page.shows(/connected to ws/)
+  await first.stopCleanly()
+  await page.shows(/not connected: closed \(1000\)/)
+  brokers.length = 0
+  const text = plain!
+    .replace('port: 9001', `port: ${first.port}\n    host: ${host}`)
+    .replace('http://localhost:8080', origin)
+  brokers.push(await startBroker({ file: { name: 'martlet.yaml', text } }))
+  await page.shows(/^(?![\s\S]*not connected)[\s\S]*connected to ws/)
+})
+
+onceWithBrowser('the page with the mqtt package’s browser build', async () => {
+  const folder = authority.folder
+  copyFileSync(join(repositoryRoot, 'node_modules/mqtt/dist/mqtt.min.js'), join(folder, 'mqtt.min.js'))
+  const origin = await servePage(folder)
+  const { port } = await bridge(plain!, origin)
+  const [html] = blocks('html')
+  writeFileSync(join(folder, 'index.html'), html!.replace('ws://localhost:9001/mqtt', `ws://${host}:${port}/mqtt`))
+  const own = await RawClient.connect({ host, port }, { clientId: 'device' })
+  await own.subscribe(['from/page', 1])
+  const page = await chromium().open(`${origin}/`)
+  assert.is((await own.expectPublish()).payload.toString(), 'a page is here')
+  await own.publish({ topic: 'to/page/hall', payload: '19 °C', qos: 1 })
+  await page.shows(/^to\/page\/hall: 19 °C$/)
+})
+
+const haproxy = ['/usr/sbin/haproxy', '/usr/local/sbin/haproxy'].find((file) => spawnSync(file, ['-v']).status === 0)
+const withHaproxy =
+  haproxy === undefined && !process.env.CI ? skipped(test, 'haproxy is not installed') : onceWithBrowser
+
+withHaproxy(
+  'a page over wss:// through haproxy; the log has the browser’s address, and devices come past it',
+  async () => {
+    const origin = await servePage()
+    const { port, ...broker } = await bridge(proxied!, origin)
+    const front = await freePort()
+    const pem = authority.path('haproxy.pem')
+    writeFileSync(pem, authority.text(certfile) + authority.text(keyfile))
+    const file = authority.path('haproxy.cfg')
+    const configuration = readFileSync(example('haproxy.cfg'), 'utf8')
+      .replace(':8443 ssl crt /etc/haproxy/example.pem', `${host}:${front} ssl crt ${pem}`)
+      .replace('127.0.0.1:9001', `${host}:${port}`)
+      // So that what the proxy tells can be told apart from its own address.
+      .replace('backend bridge\n', 'backend bridge\n  source 127.0.0.9\n')
+    writeFileSync(file, configuration)
+    const proxy = new PeerProcess(haproxy!, ['-f', file])
+    while (!(await reachable(front))) await new Promise(setImmediate)
+    await talk(['-p', `${port}`], `${origin}/?broker=wss://localhost:${front}/mqtt`)
+    assert.match(await broker.waitForLog(/client connected.*address=\S+:0\b/), /address=127\.0\.0\.1:0\b/)
+    proxy.kill9()
+  },
+)
+
+const reachable = (port: number): Promise<boolean> =>
+  RawClient.dial({ host, port }).then(
+    (client) => {
+      client.destroy()
+      return true
+    },
+    () => false,
+  )
 
 test.run()

@@ -69,7 +69,7 @@ test('close() of a broker that never listened, twice, and while it closes, is do
 })
 
 test('close() takes no client that never reads for an excuse', async () => {
-  const { broker, ...address } = await listen()
+  const { broker, ...address } = await listen({ lingerTimeout: 0.2 })
   const deaf = await RawClient.connect(address, { clientId: 'deaf' })
   await deaf.subscribe(['flood', 0])
   deaf.pause()
@@ -138,7 +138,7 @@ test('twenty brokers one after the other leave nothing behind', async () => {
 const program = `
   import { parentPort } from 'node:worker_threads'
   const { createBroker } = await import(${JSON.stringify(`file://${repositoryRoot}dist/src/index.js`)})
-  const broker = createBroker({ maxConnections: 1000 })
+  const broker = createBroker({ maxConnections: 1000, lingerTimeout: 0.2 })
   const { port } = await broker.listen({ port: 0 })
   parentPort.on('message', async () => { await broker.close(); parentPort.postMessage('closed'); parentPort.close() })
   parentPort.postMessage(port)

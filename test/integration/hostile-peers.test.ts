@@ -1,11 +1,11 @@
 // Peers that do not read, do not stop, or come in storms: everybody else is served as if they were not there.
-import { readdirSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { startBroker } from '../support/broker-process.ts'
 import { connect, puback, publish, subscribe } from '../support/packets.ts'
 import { closeClients, RawClient } from '../support/raw-client.ts'
 import { sized, unlessMosquitto } from '../support/target.ts'
+import { descriptorsOf, until } from '../support/until.ts'
 
 const broker = await startBroker({ settings: { max_queued_messages: 1000 } })
 test.after.each(closeClients)
@@ -137,7 +137,7 @@ test('a storm of 500 connections is accepted, each served', async () => {
   for (const client of clients) await client.expectPublish({ text: 'all' })
 })
 
-const descriptors = () => readdirSync(`/proc/${broker.pid}/fd`).length
+const descriptors = () => descriptorsOf(broker.pid)
 
 test('descriptors come back after 2,000 connections that end in every way', async () => {
   const ends: ((client: RawClient) => void)[] = [
@@ -162,13 +162,8 @@ test('descriptors come back after 2,000 connections that end in every way', asyn
   }
   closeClients()
   const last = await RawClient.connect(broker, { clientId: 'last' })
-  let now = descriptors()
-  for (let tries = 0; tries < 200 && now > before + 2; tries++) {
-    await last.settled()
-    await new Promise((resolve) => setTimeout(resolve, 20))
-    now = descriptors()
-  }
-  assert.ok(now <= before + 2, `${before} descriptors before, ${now} after`)
+  await last.settled()
+  await until('descriptors come back', () => descriptors() <= before + 2)
 })
 
 const limited = unlessMosquitto(test, 'it has no output limit in bytes')

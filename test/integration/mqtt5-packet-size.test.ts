@@ -148,6 +148,25 @@ test('properties that are too much for the client: a reason string is left out b
   assert.equal((await tight.disconnected(0x94)).properties, [])
 })
 
+test('large packets whose topics and properties are of every length arrive whole', async () => {
+  const broker = await listen()
+  const publisher = await Client5.connect(broker, { clientId: 'p' })
+  const receiver = await Client5.connect(broker, { clientId: 'r' })
+  await receiver.subscribe([], ['+', 2])
+  // Around what is read of a packet too large for the inbox at first.
+  for (const topicLength of [1, 480, 505, 510, 512, 514, 1015, 1020, 1022, 1024, 1026, 60_000]) {
+    for (const propertyLength of [0, 400, 500, 1000, 60_000]) {
+      const topic = 't'.repeat(topicLength)
+      const properties = propertyLength === 0 ? [] : [p.correlationData('c'.repeat(propertyLength))]
+      const payload = Buffer.alloc(140_000, `${topicLength} ${propertyLength} `)
+      await publisher.publish({ topic, payload, qos: 1, properties })
+      const received = await receiver.receive({ topic, qos: 1 })
+      assert.ok(received.text === payload.toString(), `${topicLength}, ${propertyLength}`)
+      assert.equal(received.properties, propertyLength === 0 ? [] : [`correlationData ${'c'.repeat(propertyLength)}`])
+    }
+  }
+})
+
 test('a packet over our own Maximum Packet Size is answered with 0x95 before it is whole', async () => {
   const broker = await listen({ maxPacketSize: 1000 })
   const client = await Client5.connect(broker, { clientId: 'c' })

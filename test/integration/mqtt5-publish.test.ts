@@ -7,6 +7,7 @@ import { JumpingClock } from '../support/jumping-clock.ts'
 import type { QoS } from '../support/packets.ts'
 import { Client5, options, p, publish5 } from '../support/packets5.ts'
 import { closeClients } from '../support/raw-client.ts'
+import { until } from '../support/until.ts'
 
 test.after.each(async () => {
   closeClients()
@@ -207,17 +208,9 @@ test('what expires in queues, in groups and among retained messages is given bac
   const { counters } = broker.broker
   assert.equal([counters.messagesQueued, counters.retained], [2, 1])
   clock.leap(11)
-  await until(() => counters.messagesQueued === 0 && counters.retained === 0)
+  await until('all have expired', () => counters.messagesQueued === 0 && counters.retained === 0)
   assert.is(counters.droppedExpired >= 2, true)
 })
-
-/** Node's loop goes round until it is so. */
-const until = async (condition: () => boolean): Promise<void> => {
-  for (const end = Date.now() + 10_000; !condition(); ) {
-    if (Date.now() > end) throw new Error('it has not happened within 10 s')
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  }
-}
 
 test('a message whose delivery has begun is delivered to its end, however late', async () => {
   const clock = new JumpingClock()

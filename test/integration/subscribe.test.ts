@@ -7,7 +7,8 @@ import { publish, subscribe, unsubscribe } from '../support/packets.ts'
 import { closeClients, RawClient } from '../support/raw-client.ts'
 import { unlessMosquitto } from '../support/target.ts'
 
-const broker = await startBroker()
+// The order of messages is tested with clients that take each other's place, over and over.
+const broker = await startBroker({ settings: { takeover_delay: 0 } })
 test.after.each(closeClients)
 test.after(() => broker.stopCleanly())
 

@@ -298,9 +298,11 @@ test('what cannot be used is an error that names it', async () => {
   assert.match(await problem({ certfile: [certfile], keyfile: [keyfile], ciphers: 'NONSENSE' }), /none of the ciphers/)
   assert.match(
     await problem({ certfile: [certfile], keyfile: [keyfile], requireCertificate: true }),
-    /cafile is wanted/,
+    /cafile or capath is wanted/,
   )
-  assert.match(await problem({ keyfile: [keyfile] }), /it makes no TLS listener/)
+  for (const idle of [{ keyfile: [keyfile] }, { pskHint: 'h' }, { crlfile }, { keyPassphraseFile: keyfile }]) {
+    assert.match(await problem(idle), /it makes no TLS listener/)
+  }
   writeFileSync(authority.path('bad-psk'), 'ok:00\nbad:0g\n')
   assert.match(await problem({ pskFile: authority.path('bad-psk') }), /bad-psk:2: psk_file: identity:key is wanted/)
 })

@@ -9,14 +9,23 @@ export class Authority {
   readonly certificate: string
   readonly #key: string
 
-  constructor(name = 'Test Authority') {
+  /** Its own root, or an intermediate authority below `signer`. */
+  constructor(name = 'Test Authority', signer?: Authority) {
     this.folder = mkdtempSync(join(tmpdir(), 'martlet-tls-'))
     process.on('exit', () => rmSync(this.folder, { recursive: true, force: true }))
     this.certificate = this.path('ca.pem')
     this.#key = this.path('ca.key')
-    const subject = ['-subj', `/CN=${name}`, '-days', '2']
-    const extensions = ['-addext', 'basicConstraints=critical,CA:TRUE', '-addext', 'keyUsage=keyCertSign,cRLSign']
-    openssl('req', '-x509', ...newKey, '-keyout', this.#key, '-out', this.certificate, ...subject, ...extensions)
+    const subject = ['-subj', `/CN=${name}`]
+    const rights = ['basicConstraints=critical,CA:TRUE', 'keyUsage=keyCertSign,cRLSign']
+    if (signer === undefined) {
+      const extensions = ['-days', '2', ...rights.flatMap((right) => ['-addext', right])]
+      openssl('req', '-x509', ...newKey, '-keyout', this.#key, '-out', this.certificate, ...subject, ...extensions)
+    } else {
+      const request = this.path('ca.csr')
+      openssl('req', ...newKey, '-keyout', this.#key, '-out', request, ...subject)
+      writeFileSync(this.path('ca.ext'), `${rights.join('\n')}\n`)
+      signer.#sign(request, this.certificate, this.path('ca.ext'))
+    }
     writeFileSync(this.path('index.txt'), '')
     writeFileSync(
       this.path('ca.cnf'),
@@ -43,9 +52,13 @@ export class Authority {
         ? `subjectAltName=${names.join(',')}\nextendedKeyUsage=serverAuth\n`
         : 'extendedKeyUsage=clientAuth\n',
     )
-    const signer = ['-CA', this.certificate, '-CAkey', this.#key, '-CAcreateserial', '-days', '2']
-    openssl('x509', '-req', '-in', request, '-out', certfile, '-extfile', extensions, ...signer)
+    this.#sign(request, certfile, extensions)
     return { certfile, keyfile }
+  }
+
+  #sign(request: string, certificate: string, extensions: string): void {
+    const signer = ['-CA', this.certificate, '-CAkey', this.#key, '-CAcreateserial', '-days', '2']
+    openssl('x509', '-req', '-in', request, '-out', certificate, '-extfile', extensions, ...signer)
   }
 
   /** A revocation list with these certificates on it. */
@@ -60,6 +73,7 @@ export class Authority {
 
 const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
 
-function openssl(...args: string[]): void {
+/** Runs it; throws with what it says. */
+export function openssl(...args: string[]): void {
   execFileSync('openssl', args, { stdio: ['ignore', 'ignore', 'pipe'] })
 }

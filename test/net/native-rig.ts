@@ -72,6 +72,7 @@ export class Rig {
   readonly bytesOut: Float64Array<ArrayBuffer>
   readonly leftOut: Uint32Array<ArrayBuffer>
   readonly totals = new Float64Array(TOTALS)
+  readonly decisions = new Int32Array(1).fill(1)
   /** Every record of every turn so far. */
   readonly records: InboxRecord[] = []
   /** Records of each turn, as many as there were. */

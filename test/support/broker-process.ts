@@ -7,6 +7,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import type { Faults } from './faults.ts'
 import { repositoryRoot, target, tinySizes } from './target.ts'
 
 /** Settings by their YAML key. Times are seconds, sizes bytes. */
@@ -29,11 +30,14 @@ export interface Settings {
   takeover_delay?: number
   max_output_bytes_total?: number
   log_level?: string
+  connection_messages?: boolean
   persistence?: boolean | string
   persistence_options?: Record<string, unknown>
   persistence_location?: string
   durability?: 'fsync' | 'os' | 'none'
   max_unstored_bytes?: number
+  store_segment_size?: number
+  store_min_free?: number
   will_grace_period?: number
 }
 
@@ -41,12 +45,20 @@ export interface BrokerOptions {
   settings?: Settings
   /** Default 0: any free port. */
   port?: number
+  /** Listeners as in the YAML file, instead of the one of `port` and `host`; the first must have a port. */
+  listeners?: readonly object[]
   /** Numeric address; default 127.0.0.1. */
   host?: string
+  /** A whole configuration file instead of `settings`, `port` and `host`; its first listener is at 127.0.0.1. */
+  file?: { name: 'martlet.yaml' | 'mosquitto.conf'; text: string }
   /** RLIMIT_NOFILE of the process. */
   descriptorLimit?: number
   /** V8's heap limit, MiB. */
   heapLimit?: number
+  /** What its file system does. Martlet only. */
+  faults?: Faults
+  /** How long it may take until it listens, ms; default 20 s. */
+  patience?: number
   /** Leaves MARTLET_SIZES=tiny out of account, for tests about large sizes. */
   usualSizes?: boolean
 }
@@ -70,10 +82,20 @@ export interface BrokerUnderTest {
   /** As `stop`, and the process must have ended with code 0 and told of no fault of its own. */
   stopCleanly(): Promise<void>
   kill9(): Promise<Exit>
+  /** How it ended by itself; an error when it has not within `stopDeadline`. */
+  exit(): Promise<Exit>
 }
 
 // The reactor's smallest sizes: every overflow, split and eviction then happens in every test.
-const tiny = { inbox_size: 4096, inbox_records: 64, outbox_words: 256, outbox_size: 1024, topic_ids: 8, read_size: 64 }
+const tiny = {
+  inbox_size: 4096,
+  inbox_records: 64,
+  outbox_words: 256,
+  outbox_size: 1024,
+  topic_ids: 8,
+  read_size: 64,
+  shortcut_after: 1,
+}
 
 const startDeadline = 20_000
 const stopDeadline = 15_000
@@ -89,7 +111,7 @@ process.on('exit', () => {
 export const startBroker = async (options: BrokerOptions = {}): Promise<BrokerUnderTest> => {
   for (let attempt = 1; ; attempt++) {
     const broker = await launch(options)
-    const port = await broker.listening()
+    const port = await broker.listening(options.patience)
     if (port !== undefined) return broker.underTest(port)
     // Mosquitto cannot choose a free port itself: somebody may have taken ours in between.
     if (target !== 'mosquitto' || attempt === 3)
@@ -123,7 +145,7 @@ const launch = async (options: BrokerOptions): Promise<Launched> => {
   const words = [...bondage(), ...limits(options), ...command.words]
   const child = spawn(words[0]!, words.slice(1), {
     cwd: folder,
-    env: { ...environment(), ...command.environment },
+    env: { ...environment(), ...command.environment, ...options.faults?.environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   return new Launched(child, folder, options.host ?? '127.0.0.1', command.port)
@@ -137,14 +159,15 @@ interface Command {
 }
 
 const martletCommand = (folder: string, options: BrokerOptions): Command => {
-  const file = join(folder, 'martlet.yaml')
-  const listeners = [{ port: options.port ?? 0, host: options.host ?? '127.0.0.1' }]
+  const file = join(folder, options.file?.name ?? 'martlet.yaml')
+  const listeners = options.listeners ?? [{ port: options.port ?? 0, host: options.host ?? '127.0.0.1' }]
   const small = tinySizes && !options.usualSizes
   const settings = { listeners, allow_anonymous: true, ...options.settings, ...(small ? tiny : {}) }
   const yaml = Object.entries(settings).map(([key, value]) => `${key}: ${JSON.stringify(value)}\n`)
-  writeFileSync(file, yaml.join(''))
+  writeFileSync(file, options.file?.text ?? yaml.join(''))
+  const flag = options.file?.name === 'mosquitto.conf' ? '--config-file' : '--config'
   const heap = options.heapLimit === undefined ? [] : [`--max-old-space-size=${options.heapLimit}`]
-  const words = [process.execPath, ...heap, join(repositoryRoot, 'bin/martlet.js'), '--config', file]
+  const words = [process.execPath, ...heap, join(repositoryRoot, 'bin/martlet.js'), flag, file]
   return { words, environment: small ? { MARTLET_POISON: '1' } : {}, port: options.port ?? 0 }
 }
 
@@ -183,8 +206,9 @@ const bondage = (): string[] => (existsSync('/usr/bin/setpriv') ? ['/usr/bin/set
 const limits = ({ descriptorLimit }: BrokerOptions): string[] =>
   descriptorLimit === undefined ? [] : ['/usr/bin/prlimit', `--nofile=${descriptorLimit}:${descriptorLimit}`]
 
+/** Without this run's settings, but in a sanitized pass with the sanitizer build and the runtime that goes with it. */
 const environment = (): NodeJS.ProcessEnv => {
-  const own = (name: string) => name.startsWith('MARTLET_') || name === 'NODE_OPTIONS'
+  const own = (name: string) => (name.startsWith('MARTLET_') && name !== 'MARTLET_PREBUILD') || name === 'NODE_OPTIONS'
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !own(name)))
 }
 
@@ -231,13 +255,13 @@ class Launched {
   }
 
   /** The port it listens on; undefined when it ended instead. */
-  async listening(): Promise<number | undefined> {
+  async listening(patience = startDeadline): Promise<number | undefined> {
     const host = this.#host.includes(':') ? `[${this.#host}]` : this.#host
     const banner = (line: string) => {
       if (target === 'mosquitto') return / running$/.test(line)
       return line.includes(`${host}:`)
     }
-    const line = await this.#line(banner, startDeadline)
+    const line = await this.#line(banner, patience)
     if (line === undefined) return undefined
     if (target === 'mosquitto') return this.#port
     return Number.parseInt(line.slice(line.indexOf(`${host}:`) + host.length + 1), 10)
@@ -260,6 +284,7 @@ class Launched {
       stop: (signal = 'SIGTERM') => this.#stop(signal),
       stopCleanly: () => this.#stopCleanly(),
       kill9: () => this.#stop('SIGKILL'),
+      exit: () => this.ended(stopDeadline),
     }
   }
 

@@ -10,7 +10,7 @@ export interface EmbeddedBroker {
 
 const open = new Set<Martlet>()
 
-// The reactor's smallest sizes, as in broker-process.ts.
+// The reactor's smallest sizes, as in broker-process.ts, and shortcuts for messages from the second one on.
 const tiny: CreateBrokerOptions = {
   inboxSize: 4096,
   inboxRecords: 64,
@@ -18,6 +18,7 @@ const tiny: CreateBrokerOptions = {
   outboxSize: 1024,
   topicIds: 8,
   readSize: 64,
+  shortcutAfter: 1,
 }
 
 if (tinySizes) process.env.MARTLET_POISON = '1'

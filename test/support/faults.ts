@@ -3,7 +3,7 @@
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 
 const SOURCE = resolve(import.meta.dirname, '../../../test/support/native/faults.c')
 const LIBRARY = resolve(import.meta.dirname, 'native', 'faults.so')
@@ -29,6 +29,35 @@ export function faultLibrary(): string {
   return LIBRARY
 }
 
+/** What the file system under one directory does to a process that runs in `environment`. */
+export class Faults {
+  readonly environment: Readonly<Record<string, string>>
+  readonly #rulesFile: string
+
+  /**
+   * `root` must exist before the process starts. `log`: where every call that changes a file is written down, with `sends`
+   * what goes to sockets too.
+   */
+  constructor(root: string, options: { rules?: readonly string[]; log?: string; sends?: boolean } = {}) {
+    this.#rulesFile = `${root}.rules`
+    const { rules = [], log, sends = false } = options
+    // The sanitizers' runtime, if there is one, must come first.
+    const preload = [process.env.LD_PRELOAD ?? '', faultLibrary()].join(' ').trim()
+    const logging: Record<string, string> =
+      log === undefined ? {} : { FAULTS_LOG: log, ...(sends ? { FAULTS_SENDS: '1' } : {}) }
+    this.environment = { LD_PRELOAD: preload, FAULTS_ROOT: root, FAULTS_RULES: this.#rulesFile, ...logging }
+    if (log !== undefined) rmSync(log, { force: true })
+    this.rules(rules)
+  }
+
+  /** Replaces the rules; counting starts anew. See native/faults.c for the words. */
+  rules(lines: readonly string[]): void {
+    const draft = `${this.#rulesFile}.draft`
+    writeFileSync(draft, lines.join('\n'))
+    renameSync(draft, this.#rulesFile)
+  }
+}
+
 export interface FaultyRun {
   readonly child: ChildProcess
   /** Replaces the rules; counting starts anew. See native/faults.c for the words. */
@@ -48,27 +77,12 @@ export interface FaultyOptions {
 }
 
 /** Starts `node script args` under the rules. */
-export function runFaulty({ script, args, root, rules = [], log }: FaultyOptions): FaultyRun {
-  const rulesFile = `${root}.rules`
-  const write = (lines: readonly string[]): void => {
-    const draft = join(`${rulesFile}.draft`)
-    writeFileSync(draft, lines.join('\n'))
-    renameSync(draft, rulesFile)
-  }
-  write(rules)
-  const env: NodeJS.ProcessEnv = {
-    ...process.env,
-    LD_PRELOAD: faultLibrary(),
-    FAULTS_ROOT: root,
-    FAULTS_RULES: rulesFile,
-  }
-  if (log !== undefined) {
-    rmSync(log, { force: true })
-    env.FAULTS_LOG = log
-  }
+export function runFaulty({ script, args, root, ...options }: FaultyOptions): FaultyRun {
+  const faults = new Faults(root, options)
+  const env = { ...process.env, ...faults.environment }
   const child = spawn(process.execPath, [script, ...args], { env, stdio: ['pipe', 'pipe', 'inherit'] })
   const ended = new Promise<number | NodeJS.Signals>((settle) =>
     child.once('exit', (code, signal) => settle(code ?? signal ?? 'SIGKILL')),
   )
-  return { child, rules: write, ended }
+  return { child, rules: (lines) => faults.rules(lines), ended }
 }

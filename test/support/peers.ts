@@ -111,16 +111,19 @@ export class PeerProcess {
 
   /** The first `count` lines that match, now or later. */
   async waitForLines(pattern: RegExp, count = 1): Promise<string[]> {
-    const matching = () => this.lines.filter((line) => pattern.test(line)).slice(0, count)
+    const found: string[] = []
+    let seen = 0
     return await new Promise((resolve, reject) => {
       const settle = (error?: Error) => {
         clearTimeout(timer)
         this.#wake.delete(look)
         if (error) reject(error)
-        else resolve(matching())
+        else resolve(found)
       }
       const look = () => {
-        if (matching().length === count) settle()
+        for (; seen < this.lines.length && found.length < count; seen++)
+          if (pattern.test(this.lines[seen]!)) found.push(this.lines[seen]!)
+        if (found.length === count) settle()
         else if (this.#over) settle(this.#missing(pattern, count, 'it ended'))
       }
       const timer = setTimeout(() => settle(this.#missing(pattern, count, 'time is over')), deadline)

@@ -1,15 +1,16 @@
-// The test runner: lint, native tests, then every test file in a process of its own, two at a time, each under a deadline.
+// The test runner: lint, native tests, then every test file in a process of its own, some at a time, each under a deadline.
 // uvu alone has no deadlines, hangs on a leaked server and is green when nothing ran. Built by `npm test` before it runs.
 //
 //   npm test                     everything; integration tests twice: default sizes, and MARTLET_SIZES=tiny
 //   npm test -- test/mqtt        the files whose path contains a filter (`lint` and `native` are filters too)
-//   npm run test:long            MARTLET_LONG=1: test/long, then all that touches the addon with its sanitizer build;
-//                                one file at a time
+//   npm run test:long            MARTLET_LONG=1: what has a long version, one file at a time; then all that touches the
+//                                addon with its sanitizer build
 //
 // A skipped test says so on its output: `skipped: NAME`, and below it `because: REASON`.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import { type Ending, type Report, readCheck, readUvu } from './runner-report.ts'
 
@@ -31,8 +32,20 @@ interface Outcome extends Report {
 
 const ROOT = resolve(import.meta.dirname, '..', '..', '..')
 const LONG = process.env.MARTLET_LONG === '1'
-const AT_A_TIME = LONG ? 1 : 2
+/** One more than there are cores: many a test waits for a second or two. */
+const AT_A_TIME = availableParallelism() + 1
+/** What takes longest, mostly by waiting, goes first: nothing is left to wait for alone at the end. */
+const FIRST = [
+  /^native/,
+  /^lint/,
+  /conformance/,
+  /overload/,
+  /integration.(process|keep-alive|mosquitto|floods)/,
+  /bench.load/,
+]
 const DEADLINE = Number(process.env.MARTLET_TEST_DEADLINE ?? (LONG ? 900 : 120)) * 1000
+const LONGER = ['test/crash/', 'test/conformance/mosquitto', 'test/overload/']
+const SANITIZED_LONG = ['test/long/connections.test.ts', 'test/long/soak.test.ts']
 /** The end of a test's output is what explains a failure; a runaway printer must not fill our memory. */
 const MOST_OUTPUT = 256 * 1024
 
@@ -44,13 +57,30 @@ type Environment = Readonly<Record<string, string>>
  */
 export async function main(filters: readonly string[], sanitized?: Environment): Promise<number> {
   const files = testFiles()
-  const usual = files.filter((file) => isLong(file) === LONG).flatMap(passes)
-  const again = sanitized === undefined ? [] : files.filter(usesAddon).map((file) => sanitizedPass(file, sanitized))
-  const jobs = [...checks(), ...usual, ...again].filter(
-    ({ name }) => filters.length === 0 || filters.some((filter) => name.includes(filter.replace(/^\.\//, ''))),
-  )
-  const outcomes = await runAll(jobs)
+  const wanted = ({ name }: Job): boolean =>
+    filters.length === 0 || filters.some((filter) => name.includes(filter.replace(/^\.\//, '')))
+  if (!LONG) {
+    const usual = files.filter((file) => !isLong(file)).flatMap(passes)
+    return summarize(await runAll([...checks(), ...usual].filter(wanted).sort(byRank), AT_A_TIME))
+  }
+  const long = [...checks(), ...files.filter(hasLongVersion).map((file) => fileJob(file, file, {}))]
+  const outcomes = await runAll(long.filter(wanted), 1)
+  if (sanitized !== undefined) {
+    const again = files.filter(usesAddon).map((file) => sanitizedPass(file, sanitized))
+    outcomes.push(...(await runAll(again.filter(wanted).sort(byRank), AT_A_TIME)))
+    const longAgain = SANITIZED_LONG.map((file) => sanitizedLong(file, sanitized))
+    outcomes.push(...(await runAll(longAgain.filter(wanted), 1)))
+  }
   return summarize(outcomes)
+}
+
+/** What goes first comes first; the rest stays as it is. */
+function byRank(one: Job, other: Job): number {
+  const rank = ({ name }: Job): number => {
+    const at = FIRST.findIndex((pattern) => pattern.test(name))
+    return at < 0 ? FIRST.length : at
+  }
+  return rank(one) - rank(other)
 }
 
 function checks(): Job[] {
@@ -62,7 +92,11 @@ function checks(): Job[] {
   }
   const biome = join(ROOT, 'node_modules', '@biomejs', 'biome', 'bin', 'biome')
   const args = [biome, 'check', '--error-on-warnings', '--colors=off']
-  if (!LONG) jobs.push({ name: 'lint', command: process.execPath, args, environment: {}, read: readCheck })
+  if (LONG) return jobs
+  jobs.push({ name: 'lint', command: process.execPath, args, environment: {}, read: readCheck })
+  // Files and exports nobody uses.
+  const knip = [join(ROOT, 'node_modules', 'knip', 'bin', 'knip.js'), '--no-progress']
+  jobs.push({ name: 'lint: knip', command: process.execPath, args: knip, environment: {}, read: readCheck })
   return jobs
 }
 
@@ -77,6 +111,11 @@ function testFiles(): string[] {
 
 function isLong(file: string): boolean {
   return file.startsWith('test/long/')
+}
+
+/** Besides test/long, what does more when MARTLET_LONG is 1. */
+function hasLongVersion(file: string): boolean {
+  return isLong(file) || LONGER.some((start) => file.startsWith(start))
 }
 
 /** Not the browser: it starts with the sanitizers' runtime in its environment and spins; websocket.test.ts does without it. */
@@ -96,12 +135,19 @@ function sanitizedPass(file: string, sanitized: Environment): Job {
   return fileJob(`${file} (sanitized)`, file, { ...sanitized, MARTLET_SIZES: 'tiny', MARTLET_LONG: '' })
 }
 
+/** A long test once more with the sanitizer build: sockets and buffers that come and go by the hundred thousand. */
+function sanitizedLong(file: string, sanitized: Environment): Job {
+  // Freed memory is kept apart only a while, or it would look like a leak.
+  const options = `${sanitized.ASAN_OPTIONS}:quarantine_size_mb=16`
+  return fileJob(`${file} (sanitized)`, file, { ...sanitized, ASAN_OPTIONS: options })
+}
+
 function fileJob(name: string, file: string, environment: Environment): Job {
   const script = join(ROOT, 'dist', file.replace(/\.ts$/, '.js'))
   return { name, command: process.execPath, args: ['--enable-source-maps', script], environment, read: readUvu }
 }
 
-async function runAll(jobs: readonly Job[]): Promise<Outcome[]> {
+async function runAll(jobs: readonly Job[], atATime: number): Promise<Outcome[]> {
   const outcomes: Outcome[] = []
   let next = 0
   const worker = async (): Promise<void> => {
@@ -111,7 +157,7 @@ async function runAll(jobs: readonly Job[]): Promise<Outcome[]> {
       print(outcome)
     }
   }
-  await Promise.all(Array.from({ length: AT_A_TIME }, worker))
+  await Promise.all(Array.from({ length: atATime }, worker))
   return outcomes
 }
 

@@ -76,42 +76,55 @@ bool Reactor::tell_listener(uint32_t id, Listener& listener) {
 
 void Reactor::open_connection(int fd, const sockaddr_storage& peer, uint32_t listener_id) {
   Listener& listener = *listeners_[listener_id];
-  uint32_t slot = listener.open < listener.max_connections ? connections_.take() : ConnectionTable::kNone;
-  bool added = false;
-  if (slot != ConnectionTable::kNone) {
-    uint64_t tag = uint64_t{static_cast<uint32_t>(connections_[slot].generation)} << 32 | slot;
-    added = sockets::epoll_add(epoll_, fd, EPOLLIN, tag) >= 0;
-    if (!added) connections_.give(slot);
-  }
-  if (!added) {
+  uint32_t slot = *listener.open < listener.max_connections ? take_slot(fd, EPOLLIN) : ConnectionTable::kNone;
+  if (slot == ConnectionTable::kNone) {
     sockets::close(fd);
     ++totals_.refused;
     ++listener.refused;
     listeners_owe_ = true;
     return;
   }
-  bool is_unix = peer.ss_family == AF_UNIX;
-  if (!is_unix) set_connection_options(fd, options_.user_timeout);
+  if (peer.ss_family != AF_UNIX) set_connection_options(fd, options_.user_timeout);
   Connection& connection = connections_[slot];
-  connection.fd = fd;
+  begin_connection(slot, connection, listener_id);
   connection.state = State::Open;
-  connection.interest = EPOLLIN;
-  connection.set(kTakesOutput);
+  ++*listener.open;
+  if (listener.rules) attach_stream(fd, peer, listener.rules, connection);
+  ++totals_.accepted;
+  tell_opened(slot, connection, peer);
+}
+
+uint32_t Reactor::take_slot(int fd, uint32_t interest) {
+  uint32_t slot = connections_.take();
+  if (slot == ConnectionTable::kNone) return slot;
+  Connection& connection = connections_[slot];
+  uint64_t tag = uint64_t{static_cast<uint32_t>(connection.generation)} << 32 | slot;
+  if (sockets::epoll_add(epoll_, fd, interest, tag) < 0) {
+    connections_.give(slot);
+    return ConnectionTable::kNone;
+  }
+  connection.fd = fd;
+  connection.interest = interest;
+  return slot;
+}
+
+void Reactor::begin_connection(uint32_t slot, Connection& connection, uint32_t listener_id) {
   connection.listener = listener_id;
-  ++listener.open;
-  if (listener.rules) attach_stream(fd, peer, listener, connection);
   connection.max_packet_in = options_.unadmitted_packet_limit;
   connection.max_packet_out = UINT32_MAX;
   connection.output_limit = kMostQueued;
-  memory_.last_read[slot] = memory_.last_write[slot] = now_;
   memory_.queued[slot] = memory_.left_out[slot] = 0;
   memory_.bytes_in[slot] = memory_.bytes_out[slot] = 0;
-  ++totals_.accepted;
   ++totals_.connections;
+}
 
+void Reactor::tell_opened(uint32_t slot, Connection& connection, const sockaddr_storage& peer) {
+  connection.set(kTakesOutput);
+  memory_.last_read[slot] = memory_.last_write[slot] = now_;
   auto* text = reinterpret_cast<char*>(memory_.inbox_bytes + inbox_used_);
-  uint32_t length = is_unix ? format_credentials(fd, text) : format_address(peer, text);
-  record(wire::Kind::Opened, slot, connection.generation, static_cast<int32_t>(listener_id),
+  uint32_t length =
+      peer.ss_family == AF_UNIX ? format_credentials(connection.fd, text) : format_address(peer, text);
+  record(wire::Kind::Opened, slot, connection.generation, static_cast<int32_t>(connection.listener),
          static_cast<int32_t>(inbox_used_), static_cast<int32_t>(length));
   inbox_used_ += length;
   inbox_touched_ = std::max(inbox_touched_, inbox_used_ + 1);

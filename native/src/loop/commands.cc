@@ -33,6 +33,7 @@ constexpr uint8_t kWords[] = {
     2,  // pause
     2,  // resume
     1,  // listenerResume
+    7,  // shortcut
 };
 
 uint32_t limit_or(int32_t word, uint32_t otherwise) {
@@ -111,6 +112,8 @@ bool Reactor::carry_out(uint32_t word, const int32_t* words, uint32_t left, uint
              fail("groupSize: no such group, or longer than it is");
     case Command::ListenerResume:
       return resume_listener(words[0]);
+    case Command::Shortcut:
+      return put_shortcut(words);
     default:
       break;
   }
@@ -271,6 +274,13 @@ bool Reactor::put_in_group(const int32_t* words) {
          fail("groupPut: no such group number, or a position behind the end");
 }
 
+// words: topic id, from slot gen, to slot gen, versions, decision
+bool Reactor::put_shortcut(const int32_t* words) {
+  Shortcut shortcut{words[6], static_cast<uint32_t>(words[1]), words[2], static_cast<uint32_t>(words[3]), words[4],
+                    (words[5] & 1) != 0, (words[5] & 2) != 0};
+  return shortcuts_.put(static_cast<uint32_t>(words[0]), shortcut) || fail("shortcut: no such topic id");
+}
+
 // words: slot gen maxPacketIn maxPacketOut outputLimit; a limit of 0 is none.
 void Reactor::admit(Connection& connection, const int32_t* words) {
   if (!connection.is(kAdmitted)) {
@@ -284,6 +294,10 @@ void Reactor::admit(Connection& connection, const int32_t* words) {
 
 void Reactor::finish(uint32_t slot, Connection& connection) {
   if (connection.is(kFinishing)) return;
+  if (connection.is_underway()) {
+    close_connection(slot, connection, wire::CloseReason::Command, 0);
+    return;
+  }
   if (connection.is(kBroken)) {
     close_connection(slot, connection, wire::CloseReason::SocketError, connection.error);
     return;

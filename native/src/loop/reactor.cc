@@ -3,6 +3,7 @@
 #include "loop/reactor.h"
 
 #include <errno.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <cstring>
@@ -29,7 +30,8 @@ Reactor::Reactor(const Options& options, const Memory& memory, OnTurn on_turn, v
       events_(new epoll_event[kEvents]),
       outputs_(buffers_, memory.inbox_bytes),
       connections_(options.max_connections),
-      topics_(options.topic_ids) {
+      topics_(options.topic_ids),
+      shortcuts_(options.topic_ids) {
   memory_.outbox[0] = 1;
   evicted_.resize(std::max(memory.inbox_records / 4, 1u));
 }
@@ -67,6 +69,7 @@ void Reactor::begin_turn() {
   records_ = inbox_used_ = inbox_touched_ = 0;
   inbox_full_ = false;
   in_turn_ = collecting_ = true;
+  ++turn_;
   evict_topics();
   tell_pending();
 }
@@ -100,6 +103,7 @@ bool Reactor::dispatch(const epoll_event& event) {
   Connection* found = connections_.find(slot, static_cast<int32_t>(event.data.u64 >> 32));
   if (!found) return true;
   Connection& connection = *found;
+  if (connection.state == State::Connecting) [[unlikely]] return !inbox_full_ && connected(slot, connection);
   if (event.events & EPOLLOUT) {
     connection.unset(kBlocked);
     flush(slot, connection);
@@ -151,7 +155,10 @@ void Reactor::stay_awake_if_needed() {
 
 void Reactor::evict_topics() {
   uint32_t count = topics_.evict(static_cast<uint32_t>(evicted_.size()), evicted_.data());
-  for (uint32_t i = 0; i < count; ++i) record(wire::Kind::Forgotten, 0, 0, static_cast<int32_t>(evicted_[i]));
+  for (uint32_t i = 0; i < count; ++i) {
+    shortcuts_.forget(evicted_[i]);
+    record(wire::Kind::Forgotten, 0, 0, static_cast<int32_t>(evicted_[i]));
+  }
 }
 
 void Reactor::tell_pending() {
@@ -276,6 +283,14 @@ int64_t Reactor::read_kept(int32_t handle, uint64_t offset, uint8_t* into, uint6
   return static_cast<int64_t>(count);
 }
 
+void Reactor::trim() {
+  buffers_.shrink();
+  outputs_.shrink();
+#ifdef __GLIBC__
+  malloc_trim(0);  // what lies between blocks still in use, too: free() gives back the end of the heap alone
+#endif
+}
+
 std::string Reactor::take_error() {
   std::string text;
   text.swap(error_);
@@ -305,6 +320,9 @@ void Reactor::publish_totals() {
   set(Total::QueuedBytes, totals_.queued_bytes);
   set(Total::TopicIds, topics_.used());
   set(Total::PublishBytesOut, totals_.publish_bytes_out);
+  set(Total::Shortcuts, totals_.shortcuts);
+  set(Total::ShortcutBytes, totals_.shortcut_bytes);
+  set(Total::Connected, totals_.connected);
 }
 
 }  // namespace martlet

@@ -1,7 +1,7 @@
 // The Reactor: one poll, one inbox, one call, one flush. It owns sockets, what they have not yet delivered and what
 // they have not yet sent, and keeps the promises of native/index.d.ts. It knows no Node and no N-API: it is given
-// memory and a function to call. Implemented in reactor.cc (turn and lifetime), accepting.cc, reading.cc (sockets to records),
-// streams.cc (connections with layers), writing.cc (frames to sockets) and commands.cc (the outbox).
+// memory and a function to call. Implemented in reactor.cc (turn and lifetime), accepting.cc, connecting.cc (connections of
+// ours), reading.cc (sockets to records), streams.cc (connections with layers), writing.cc (frames to sockets) and commands.cc (the outbox).
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,7 @@
 #include "loop/wire.h"
 #include "mqtt/kept_frames.h"
 #include "mqtt/publish_frame.h"
+#include "mqtt/shortcuts.h"
 #include "mqtt/splitter.h"
 #include "mqtt/topic_table.h"
 #include "net/buffer_pool.h"
@@ -19,6 +20,7 @@
 #include "net/groups.h"
 #include "net/layer.h"
 #include "net/listener.h"
+#include "net/outgoing.h"
 #include "net/output_queue.h"
 #include "net/sockets.h"
 #include "net/tls.h"
@@ -42,6 +44,7 @@ struct Memory {
   double* bytes_out;
   uint32_t* left_out;
   double* totals;
+  const int32_t* decisions;
 };
 
 /** See ReactorOptions. */
@@ -84,14 +87,21 @@ class Reactor {
   /** Closes everything and tells of it; outside a turn only. Without `tell`, nobody is called any more. */
   void close(bool tell);
   bool in_turn() const { return in_turn_; }
+  /** Gives memory that is free but still ours back to the system. Takes milliseconds after a large burst: for quiet moments. */
+  void trim();
 
   int listen(const ListenOptions& options, ListenError* error);  // id, or -1
   Listener* listener(uint32_t id) const { return id < listeners_.size() ? listeners_[id].get() : nullptr; }
   void unlisten(uint32_t id);
+  /** Begins a connection of ours. `opened` or `closed` tells of it in a later turn; false: `error` says what is known at once. */
+  bool connect(const ConnectOptions& options, ConnectionId* id, ConnectError* error);
   /** A TLS door for listeners, by number from 0 on; -1 and a text when it cannot be. */
   int secure(const TlsOptions& options, std::string* problem);
   bool resecure(uint32_t door, const TlsOptions& options, std::string* problem);
   std::shared_ptr<TlsDoor> door(uint32_t id) const { return id < doors_.size() ? doors_[id] : nullptr; }
+  /** What connections of ours say TLS with, by number from 0 on; -1 and a text when it cannot be. */
+  int secure_caller(const TlsOptions& options, std::string* problem);
+  std::shared_ptr<const TlsCaller> caller(uint32_t id) const { return id < callers_.size() ? callers_[id] : nullptr; }
 
   /** Carries the outbox out. False: it was aborted, `take_error` says why. */
   bool execute();
@@ -124,9 +134,16 @@ class Reactor {
   // -- new connections (accepting.cc)
   bool accept(uint32_t id, Listener& listener);
   void open_connection(int fd, const sockaddr_storage& peer, uint32_t listener_id);
+  uint32_t take_slot(int fd, uint32_t interest);  // kNone: no slot or no room in the epoll set; fd is still the caller's
+  void begin_connection(uint32_t slot, Connection& connection, uint32_t listener_id);
+  void tell_opened(uint32_t slot, Connection& connection, const sockaddr_storage& peer);
   void pause_listener(uint32_t id, Listener& listener, int error);
   void set_listener_interest(uint32_t id, Listener& listener, uint32_t events);
   bool tell_listener(uint32_t id, Listener& listener);
+
+  // -- connections of ours (connecting.cc)
+  bool connected(uint32_t slot, Connection& connection);
+  void shook_hands(uint32_t slot, Connection& connection);
 
   // -- sockets to records (reading.cc)
   bool read(uint32_t slot, Connection& connection);
@@ -138,6 +155,7 @@ class Reactor {
   void start_large(Connection& connection, const FixedHeader& header, const uint8_t* body, uint32_t received);
   void tell_packet(uint32_t slot, Connection& connection, uint8_t first, const uint8_t* body, uint32_t size);
   void tell_large(uint32_t slot, Connection& connection);
+  bool take_shortcut(uint32_t slot, const Connection& connection, uint32_t topic, const uint8_t* body, uint32_t size);
   int32_t topic_id(const Connection& connection, const uint8_t* body, uint32_t size, bool in_inbox);
   void refuse_packet(uint32_t slot, Connection& connection, wire::Kind kind, uint8_t first, uint32_t announced,
                      uint32_t limit);
@@ -150,7 +168,8 @@ class Reactor {
   void received(uint32_t slot, int64_t bytes);
 
   // -- connections with layers (streams.cc)
-  void attach_stream(int fd, const sockaddr_storage& peer, const Listener& listener, Connection& connection);
+  void attach_stream(int fd, const sockaddr_storage& peer, const std::shared_ptr<const StreamRules>& rules,
+                     Connection& connection);
   bool read_stream(uint32_t slot, Connection& connection);
   void shake_hands();
   void after_stream_read(uint32_t slot, Connection& connection);
@@ -197,6 +216,7 @@ class Reactor {
   bool keep(const int32_t* words);
   bool shape(const int32_t* words);
   bool put_in_group(const int32_t* words);
+  bool put_shortcut(const int32_t* words);
   void admit(Connection& connection, const int32_t* words);
   void finish(uint32_t slot, Connection& connection);
   void close_now(uint32_t slot, Connection& connection, bool reset);
@@ -222,6 +242,7 @@ class Reactor {
   bool closed_ = false;  // the last record was told: commands reach nobody
   bool inbox_full_ = false;
   double now_ = 0;
+  uint32_t turn_ = 0;  // its number
   uint32_t records_ = 0;
   uint32_t inbox_used_ = 0;
   uint32_t inbox_touched_ = 0;  // highest byte written this turn, for poison
@@ -236,9 +257,11 @@ class Reactor {
   ConnectionTable connections_;
   KeptFrames kept_;
   TopicTable topics_;
+  Shortcuts shortcuts_;
   Groups groups_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::vector<std::shared_ptr<TlsDoor>> doors_;
+  std::vector<std::shared_ptr<const TlsCaller>> callers_;
 
   std::vector<uint32_t> ready_;    // slots with undelivered packets
   std::vector<uint32_t> handshakes_;  // slots whose handshake waits for its turn
@@ -252,8 +275,8 @@ class Reactor {
   bool listeners_owe_ = false;
 
   struct Totals {
-    uint64_t turns, recvs, sends, bytes_in, bytes_out, packets_in, publishes_out, publish_bytes_out, frames_left_out, accepted, refused,
-        accept_pauses, connections, partial_bytes, queued_bytes;
+    uint64_t turns, recvs, sends, bytes_in, bytes_out, packets_in, publishes_out, publish_bytes_out, shortcuts, shortcut_bytes,
+        frames_left_out, accepted, refused, accept_pauses, connected, connections, partial_bytes, queued_bytes;
   } totals_{};
   std::string error_;
 };

@@ -86,6 +86,7 @@ void Reactor::received(uint32_t slot, int64_t bytes) {
 
 void Reactor::read_ended(uint32_t slot, Connection& connection, int64_t result) {
   if (result == -EAGAIN) return;
+  if (result == 0 && connection.is(kUntold)) result = -ECONNRESET;  // it never stood
   if (result == kLayerFailed) {
     stream_failed(slot, connection);
   } else if (result < 0) {
@@ -194,9 +195,41 @@ uint32_t Reactor::split(uint32_t slot, Connection& connection, const uint8_t* by
 
 void Reactor::tell_packet(uint32_t slot, Connection& connection, uint8_t first, const uint8_t* body, uint32_t size) {
   int32_t topic = is_publish(first) ? topic_id(connection, body, size, true) : 0;
+  ++totals_.packets_in;
+  if (first == kPlainQos0 && topic > 0 && take_shortcut(slot, connection, static_cast<uint32_t>(topic), body, size)) return;
+  connection.told_in = turn_;
   record(static_cast<int32_t>(wire::Kind::Packet) | first << 8, slot, connection.generation, topic,
          static_cast<int32_t>(body - memory_.inbox_bytes), static_cast<int32_t>(size), 0);
-  ++totals_.packets_in;
+}
+
+/**
+ * Writes a PUBLISH to the one connection it goes to, if TypeScript has decided that. False: TypeScript must see it, for
+ * nothing is decided, or it is not as plain as the decision supposed, or the receiver has no room, or an earlier packet of
+ * the connection is on its way to TypeScript and must not be overtaken.
+ */
+bool Reactor::take_shortcut(uint32_t slot, const Connection& connection, uint32_t topic, const uint8_t* body, uint32_t size) {
+  const Shortcut* shortcut = shortcuts_.find(topic, *memory_.decisions);
+  if (!shortcut || shortcut->from_slot != slot || shortcut->from_generation != connection.generation) return false;
+  if (connection.told_in == turn_ || shortcut->to_slot == slot) return false;
+  Connection* to = connections_.find(shortcut->to_slot, shortcut->to_generation);
+  if (!to || !to->is(kTakesOutput)) return false;
+  static constexpr uint8_t kNoProperties = 0;
+  uint32_t head = static_cast<uint32_t>(topic_length(body, size)) + 2;
+  uint32_t payload = head;
+  if (shortcut->from_5 && (payload == size || body[payload++] != kNoProperties)) return false;
+  // A payload that is not copied would have to stay in the inbox, which nobody looks after before commands are carried out.
+  if (size - payload >= kReferenceFrom - 1) return false;
+  PublishFrame frame;
+  frame.head = {body, head};
+  if (shortcut->to_5 && !shortcut->from_5) frame.middle = {&kNoProperties, 1};
+  uint32_t tail = shortcut->to_5 ? head : payload;
+  frame.tail = {body + tail, size - tail};
+  frame.finish(kPlainQos0);
+  if (frame.total > to->max_packet_out || uint64_t{to->out.bytes} + frame.total > to->output_limit) return false;
+  queue_frame(shortcut->to_slot, *to, frame, nullptr, 0);
+  ++totals_.shortcuts;
+  totals_.shortcut_bytes += size - payload;
+  return true;
 }
 
 void Reactor::start_large(Connection& connection, const FixedHeader& header, const uint8_t* body, uint32_t received) {
@@ -223,6 +256,7 @@ void Reactor::tell_large(uint32_t slot, Connection& connection) {
   int32_t handle = kept_.add(block);
   delete connection.large;
   connection.large = nullptr;
+  connection.told_in = turn_;
   record(static_cast<int32_t>(wire::Kind::Packet) | first << 8, slot, connection.generation, topic, 0, size, handle);
   ++totals_.packets_in;
 }

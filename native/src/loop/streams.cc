@@ -21,8 +21,16 @@ bool Reactor::resecure(uint32_t door, const TlsOptions& options, std::string* pr
   return door < doors_.size() && change_tls_door(*doors_[door], options, problem);
 }
 
-void Reactor::attach_stream(int fd, const sockaddr_storage& peer, const Listener& listener, Connection& connection) {
-  connection.stream = new Stream(fd, listener.rules, peer);
+int Reactor::secure_caller(const TlsOptions& options, std::string* problem) {
+  auto caller = make_tls_caller(options, problem);
+  if (!caller) return -1;
+  callers_.push_back(std::move(caller));
+  return static_cast<int>(callers_.size()) - 1;
+}
+
+void Reactor::attach_stream(int fd, const sockaddr_storage& peer, const std::shared_ptr<const StreamRules>& rules,
+                            Connection& connection) {
+  connection.stream = new Stream(fd, rules, peer);
   connection.set(kLayered);
 }
 
@@ -60,6 +68,7 @@ void Reactor::shake_hands() {
 
 void Reactor::after_stream_read(uint32_t slot, Connection& connection) {
   Stream& stream = *connection.stream;
+  if (connection.is(kUntold) && !stream.shakes_hands) shook_hands(slot, connection);
   if (!stream.news.empty()) tell_news(slot, connection);
   if (stream.top().speaks()) {
     dirty(slot, connection);
@@ -93,10 +102,14 @@ void Reactor::tell_news(uint32_t slot, Connection& connection) {
 // and thrown away, so that no reset cuts them off. TypeScript is told why, then of the stream's end, and finishes.
 void Reactor::stream_failed(uint32_t slot, Connection& connection) {
   drop_input(connection);
-  tell_news(slot, connection);
+  if (!connection.is(kUntold)) tell_news(slot, connection);
   auto offset = static_cast<int32_t>(inbox_used_);
   auto size = static_cast<int32_t>(put_text(connection.stream->failure.substr(0, 256)));
   record(wire::Kind::StreamFailed, slot, connection.generation, 0, offset, size);
+  if (connection.is(kUntold)) {  // nobody has it yet who could finish it
+    close_connection(slot, connection, wire::CloseReason::SocketError, EPROTO);
+    return;
+  }
   record(wire::Kind::Ended, slot, connection.generation);
   connection.state = State::Ending;
   dirty(slot, connection);

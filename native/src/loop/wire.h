@@ -55,6 +55,7 @@ enum class Command : uint32_t {
   Pause = 16,
   Resume = 17,
   ListenerResume = 18,
+  Shortcut = 19,
 };
 
 enum class CloseReason : uint32_t {
@@ -63,6 +64,7 @@ enum class CloseReason : uint32_t {
   SocketError = 2,
   PeerVanished = 3,
   ReactorClosed = 4,
+  ReachedItself = 5,
 };
 
 enum class Total : uint32_t {
@@ -84,6 +86,9 @@ enum class Total : uint32_t {
   QueuedBytes = 15,
   TopicIds = 16,
   PublishBytesOut = 17,
+  Shortcuts = 18,
+  ShortcutBytes = 19,
+  Connected = 20,
 };
 
 constexpr uint32_t kTotals = 32;

@@ -188,7 +188,7 @@ void Reactor::close_connection(uint32_t slot, Connection& connection, wire::Clos
   totals_.queued_bytes -= connection.out.bytes;
   outputs_.clear(connection.out);
   memory_.queued[slot] = 0;
-  if (Listener* accepted_by = listener(connection.listener)) --accepted_by->open;
+  if (Listener* accepted_by = listener(connection.listener)) --*accepted_by->open;
   delete connection.stream;
   connection.stream = nullptr;
   sockets::close(connection.fd);  // leaves the epoll set by itself

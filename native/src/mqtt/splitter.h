@@ -41,6 +41,8 @@ inline HeaderState read_fixed_header(const uint8_t* bytes, size_t size, FixedHea
 }
 
 constexpr bool is_publish(uint8_t first) { return (first & 0xF0) == 0x30; }
+// A PUBLISH with QoS 0 and no RETAIN.
+constexpr uint8_t kPlainQos0 = 0x30;
 constexpr bool has_packet_id(uint8_t publish_first) { return (publish_first & 0x06) != 0; }
 
 /** Length of the Topic Name of a PUBLISH body, or -1 if it overruns the body. */

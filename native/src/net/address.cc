@@ -25,6 +25,11 @@ bool sixteen_bytes(const sockaddr_storage& peer, uint8_t* out) {
   return true;
 }
 
+uint16_t port_of(const sockaddr_storage& address) {  // as it stands on the wire
+  return address.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6&>(address).sin6_port
+                                       : reinterpret_cast<const sockaddr_in&>(address).sin_port;
+}
+
 template <typename Number>
 bool parse_number(std::string_view text, Number most, Number* out) {
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *out);
@@ -65,6 +70,11 @@ bool parse_peer(std::string_view text, sockaddr_storage* out) {
     if (!parse_number<uint16_t>(text.substr(colon + 1), 65535, &port)) return false;
   }
   return parse_address(std::string(host).c_str(), port, out) != 0;
+}
+
+bool same_endpoint(const sockaddr_storage& one, const sockaddr_storage& other) {
+  uint8_t a[16], b[16];
+  return sixteen_bytes(one, a) && sixteen_bytes(other, b) && memcmp(a, b, sizeof a) == 0 && port_of(one) == port_of(other);
 }
 
 bool Networks::add(std::string_view text) {

@@ -22,6 +22,9 @@ bool parse_peer(std::string_view text, sockaddr_storage* out);
 /** Length of the sockaddr, or 0 when `host` is no numeric address. */
 socklen_t parse_address(const char* host, uint16_t port, sockaddr_storage* out);
 
+/** The same IP address and port, however written. False for Unix sockets. */
+bool same_endpoint(const sockaddr_storage& one, const sockaddr_storage& other);
+
 /** Networks written as "10.0.0.0/8", "fd00::/8", "192.0.2.7" or "unix" (peers on Unix sockets). */
 class Networks {
  public:

@@ -6,13 +6,16 @@
 
 namespace martlet {
 
-BufferPool::~BufferPool() {
+BufferPool::~BufferPool() { shrink(); }
+
+void BufferPool::shrink() {
   for (Class& one : classes_) {
     while (one.first) {
       Free* next = one.first->next;
       std::free(one.first);
       one.first = next;
     }
+    one.count = 0;
   }
 }
 

@@ -22,6 +22,8 @@ class BufferPool {
   /** A buffer of at least `size` bytes; its real size comes back in `capacity` and must be given to `give`. */
   void* take(size_t size, uint32_t* capacity);
   void give(void* buffer, uint32_t capacity);
+  /** Frees what nobody has borrowed. */
+  void shrink();
 
  private:
   struct Free {

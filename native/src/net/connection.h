@@ -16,6 +16,7 @@ class Stream;
 // Left only forwards. Free slots are Free; a closed connection stays Closed until the turn that told of it is over.
 enum class State : uint8_t {
   Free = 0,
+  Connecting,  // of ours: the socket has not said yet whether it will stand
   Open,
   PeerEnded,  // the peer's FIN is here: write only
   Ending,     // we finish: write what is queued, then FIN; read only to discard
@@ -27,6 +28,9 @@ enum class Reading : uint8_t {
   Paused,
   Stopped,  // for good, after an oversized or malformed packet
 };
+
+/** In place of a listener: a connection we made ourselves. */
+constexpr uint32_t kOutgoing = UINT32_MAX;
 
 enum Flag : uint16_t {
   kTakesOutput = 1 << 0,
@@ -43,6 +47,7 @@ enum Flag : uint16_t {
   kBroken = 1 << 11,  // a write failed: what was received before is still delivered, then it closes
   kLayered = 1 << 12,  // `stream` stands between the socket and the splitter
   kHandshakeQueued = 1 << 13,
+  kUntold = 1 << 14,  // Open, of ours, and its layers still shake hands: `opened` is told when they are through
 };
 
 // Bytes received and not delivered: the beginning of a packet, or packets the inbox had no room for.
@@ -83,7 +88,8 @@ struct alignas(64) Connection {
   uint32_t partial;       // bytes in `in` and `large`, as accounted
   uint32_t interest;      // epoll events as last set
   uint32_t next_free;     // slot, while Free
-  uint32_t listener;      // that accepted it
+  uint32_t listener;      // that accepted it, or kOutgoing
+  uint32_t told_in;       // turn in which a packet of it was last told
   int32_t error;          // of the failed write, while kBroken
   wire::CloseReason reason;  // while kOwesClosed
   int32_t reason_error;
@@ -92,6 +98,8 @@ struct alignas(64) Connection {
   void set(Flag flag) { flags = static_cast<uint16_t>(flags | flag); }
   void unset(Flag flag) { flags = static_cast<uint16_t>(flags & ~flag); }
   bool lives() const { return state != State::Free && state != State::Closed; }
+  /** Asked for by `connect`, and TypeScript has not been told `opened`. */
+  bool is_underway() const { return state == State::Connecting || is(kUntold); }
   bool delivers() const { return state == State::Open && reading == Reading::On; }
 };
 
@@ -105,6 +113,7 @@ class ConnectionTable {
   static constexpr uint32_t kNone = UINT32_MAX;
 
   uint32_t size() const { return size_; }
+  bool is_full() const { return first_free_ == kNone && touched_ == size_; }
   /** Slots below this one have been used; those above are untouched memory. */
   uint32_t touched() const { return touched_; }
   Connection& operator[](uint32_t slot) { return connections_[slot]; }

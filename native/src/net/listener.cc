@@ -15,6 +15,7 @@ namespace martlet {
 Listener::Listener(const ListenOptions& options, ListenError* error)
     : rules(options.rules && !options.rules->plain() ? options.rules : nullptr),
       max_connections(options.max_connections),
+      open(options.open ? options.open : std::make_shared<uint32_t>(0)),
       path_(options.path) {
   if (options.descriptor >= 0) {
     adopt(options.descriptor, error);

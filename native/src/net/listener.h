@@ -17,6 +17,7 @@ struct ListenOptions {
   bool ipv6_only = false;
   bool reuse_port = false;
   uint32_t max_connections = UINT32_MAX;
+  std::shared_ptr<uint32_t> open;  // of another address of the same listener: counted together; null: alone
   std::string device;    // network interface; empty: all
   std::string path;      // of a Unix socket, instead of host and port
   int mode = -1;         // of its file
@@ -45,7 +46,7 @@ class Listener {
   const std::shared_ptr<const StreamRules> rules;
 
   const uint32_t max_connections;
-  uint32_t open = 0;       // connections accepted here that are not closed
+  const std::shared_ptr<uint32_t> open;  // connections accepted here (or at an address counted with it), not closed
 
   bool paused = false;     // out of descriptors: EPOLLIN is off until `listenerResume`
   int owed_pause = 0;      // errno of an `accept-paused` record that is still to be told

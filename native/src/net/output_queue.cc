@@ -22,11 +22,16 @@ constexpr ptrdiff_t kLeastRest = 64;
 
 OutputStore::~OutputStore() {
   end_turn();
+  shrink();
+}
+
+void OutputStore::shrink() {
   while (free_pieces_) {
     Piece* next = free_pieces_->next;
     std::free(free_pieces_);
     free_pieces_ = next;
   }
+  free_count_ = 0;
 }
 
 Piece* OutputStore::push(OutputQueue& queue) {

@@ -82,6 +82,8 @@ class OutputStore {
   /** The inbox is about to be overwritten: forget the blocks made from it. */
   void end_turn();
   void clear(OutputQueue& queue);
+  /** Frees the pieces nobody uses. */
+  void shrink();
 
  private:
   Piece* push(OutputQueue& queue);

@@ -150,8 +150,9 @@ int64_t ProxyLayer::read() {
   if (header.common_name.size() > 256 || header.common_name.find('\0') != std::string::npos) {
     return stream_.fail("PROXY: the client certificate's common name cannot be used");
   }
-  if (!header.common_name.empty()) stream_.learn(wire::Fact::CommonName, std::move(header.common_name));
+  // The cipher first: with it a new account of the peer's TLS begins.
   if (!header.cipher.empty() && header.cipher.size() <= 64) stream_.learn(wire::Fact::Cipher, std::move(header.cipher));
+  if (!header.common_name.empty()) stream_.learn(wire::Fact::CommonName, std::move(header.common_name));
   if (!header.server_name.empty() && header.server_name.size() <= 255) {
     stream_.learn(wire::Fact::ServerName, std::move(header.server_name));
   }

@@ -72,12 +72,21 @@ int peer_credentials(int fd, int* pid, int* uid) {
 
 int local_port(int fd) {
   sockaddr_storage address{};
-  socklen_t length = sizeof address;
-  int result = retried([&] { return ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length); });
+  int result = local_address(fd, &address);
   if (result < 0) return result;
   if (address.ss_family == AF_UNIX) return 0;
   if (address.ss_family == AF_INET6) return ntohs(reinterpret_cast<sockaddr_in6*>(&address)->sin6_port);
   return ntohs(reinterpret_cast<sockaddr_in*>(&address)->sin_port);
+}
+
+int local_address(int fd, sockaddr_storage* address) {
+  socklen_t length = sizeof *address;
+  return retried([&] { return ::getsockname(fd, reinterpret_cast<sockaddr*>(address), &length); });
+}
+
+int peer_address(int fd, sockaddr_storage* address) {
+  socklen_t length = sizeof *address;
+  return retried([&] { return ::getpeername(fd, reinterpret_cast<sockaddr*>(address), &length); });
 }
 
 int accept(int fd, sockaddr_storage* peer) {

@@ -19,6 +19,8 @@ int adopt(int fd);  // a listening socket somebody else opened: checked, and mad
 int bind_to_device(int fd, const char* name);
 int peer_credentials(int fd, int* pid, int* uid);  // of the process behind a Unix socket
 int local_port(int fd);
+int local_address(int fd, sockaddr_storage* address);
+int peer_address(int fd, sockaddr_storage* address);  // -ENOTCONN: it is gone already
 int accept(int fd, sockaddr_storage* peer);  // non-blocking, close-on-exec
 int set_option(int fd, int level, int name, int value);
 int linger_zero(int fd);  // close() will reset the connection

@@ -9,6 +9,7 @@ namespace martlet {
 Stream::Stream(int fd, std::shared_ptr<const StreamRules> rules, const sockaddr_storage& peer)
     : rules_(std::move(rules)), top_(std::make_unique<SocketLayer>(fd)) {
   if (!rules_->upgrade.trusted.empty()) peer_ = std::make_unique<sockaddr_storage>(peer);
+  if (rules_->caller) top_ = make_tls_caller_layer(*this, *rules_->caller, rules_->server_name, std::move(top_));
   if (rules_->proxy) top_ = std::make_unique<ProxyLayer>(*this, std::move(top_));
   if (rules_->tls) top_ = make_tls_layer(*this, *rules_->tls, std::move(top_));
   if (rules_->protocol != Protocol::Mqtt) {

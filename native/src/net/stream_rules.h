@@ -1,4 +1,4 @@
-// What a listener asks of the streams it accepts. Shared by the listener and its streams; a listener without rules
+// What a listener asks of the streams it accepts, or a connection of ours of its stream. Shared by the listener and its streams; a listener without rules
 // accepts plain TCP, and its connections carry no stream at all.
 #pragma once
 
@@ -11,6 +11,7 @@
 
 namespace martlet {
 
+class TlsCaller;
 class TlsDoor;
 
 enum class Protocol : uint8_t {
@@ -31,8 +32,11 @@ struct StreamRules {
   bool proxy = false;  // a PROXY header comes first, always
   UpgradeRules upgrade;
   std::shared_ptr<TlsDoor> tls;
+  // For connections of ours: TLS, with whom.
+  std::shared_ptr<const TlsCaller> caller;
+  std::string server_name;
 
-  bool plain() const { return protocol == Protocol::Mqtt && !proxy && !tls; }
+  bool plain() const { return protocol == Protocol::Mqtt && !proxy && !tls && !caller; }
 };
 
 }  // namespace martlet

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "net/openssl.h"
+#include "net/tls_caller.h"
 #include "net/tls_door.h"
 
 namespace martlet {
@@ -23,7 +24,15 @@ constexpr size_t kMostSubject = 1024;
 
 class TlsLayer final : public Layer {
  public:
-  TlsLayer(Stream& stream, TlsDoor& door, std::unique_ptr<Layer> below);
+  TlsLayer(Stream& stream, TlsDoor& door, std::unique_ptr<Layer> below)
+      : Layer(std::move(below)), stream_(stream), calls_(false), ssl_(door.open(&peer_)) {
+    begin();
+  }
+  TlsLayer(Stream& stream, const TlsCaller& caller, const std::string& server_name, std::unique_ptr<Layer> below)
+      : Layer(std::move(below)), stream_(stream), calls_(true), ssl_(caller.open(server_name)) {
+    write_blocked_ = true;  // who calls speaks first: with the first flush()
+    begin();
+  }
 
   int64_t recv(uint8_t* into, size_t size) override;
   int64_t send(const iovec* parts, size_t count, size_t waiting) override;
@@ -47,12 +56,14 @@ class TlsLayer final : public Layer {
   }
 
  private:
+  void begin();
   int64_t shake_hands();
   bool learn();
   bool learn_certificate();
   int64_t broken(int result, const char* what);
 
   Stream& stream_;
+  const bool calls_;    // the client of the two
   TlsDoor::Peer peer_;  // outlives ssl_
   Owned<SSL> ssl_;
   int64_t below_result_ = 1;  // of the last recv or failed send below
@@ -92,8 +103,8 @@ BIO_METHOD* bio_method() {
   return method;
 }
 
-TlsLayer::TlsLayer(Stream& stream, TlsDoor& door, std::unique_ptr<Layer> below)
-    : Layer(std::move(below)), stream_(stream), ssl_(door.open(&peer_)) {
+void TlsLayer::begin() {
+  stream_.shakes_hands = true;
   ErrorScope errors;
   BIO* bio = ssl_ ? BIO_new(bio_method()) : nullptr;
   if (!bio) {
@@ -103,7 +114,6 @@ TlsLayer::TlsLayer(Stream& stream, TlsDoor& door, std::unique_ptr<Layer> below)
   BIO_set_data(bio, this);
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl_.get(), bio, bio);
-  stream_.shakes_hands = true;
 }
 
 int64_t TlsLayer::recv(uint8_t* into, size_t size) {
@@ -145,7 +155,7 @@ int64_t TlsLayer::broken(int result, const char* what) {
   if (below_result_ < 0 && below_result_ != -EAGAIN) return below_result_;
   long verified = SSL_get_verify_result(ssl_.get());
   if (shaking_ && verified != X509_V_OK) {
-    return stream_.fail(std::string("TLS: client certificate: ") + X509_verify_cert_error_string(verified));
+    return stream_.fail(std::string("TLS: ") + (calls_ ? "server" : "client") + " certificate: " + X509_verify_cert_error_string(verified));
   }
   return stream_.fail(std::string(what) + ": " + ErrorScope::reason("protocol error"));
 }
@@ -165,6 +175,7 @@ bool TlsLayer::learn() {
   SSL* ssl = ssl_.get();
   stream_.learn(wire::Fact::Cipher, std::string(SSL_get_version(ssl)) + " " + SSL_get_cipher_name(ssl) +
                                         (SSL_session_reused(ssl) ? " resumed" : ""));
+  if (calls_) return true;  // who the server is was known before, and has been verified
   if (const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name); name && strlen(name) <= 255) {
     stream_.learn(wire::Fact::ServerName, name);
   }
@@ -232,6 +243,7 @@ int64_t TlsLayer::send(const iovec* parts, size_t count, size_t waiting) {
 }
 
 int TlsLayer::flush() {
+  if (failed_) return 0;
   ErrorScope errors;
   if (shaking_ && write_blocked_) {
     write_blocked_ = false;
@@ -256,6 +268,11 @@ int TlsLayer::flush() {
 
 std::unique_ptr<Layer> make_tls_layer(Stream& stream, TlsDoor& door, std::unique_ptr<Layer> below) {
   return std::make_unique<TlsLayer>(stream, door, std::move(below));
+}
+
+std::unique_ptr<Layer> make_tls_caller_layer(Stream& stream, const TlsCaller& caller, const std::string& server_name,
+                                             std::unique_ptr<Layer> below) {
+  return std::make_unique<TlsLayer>(stream, caller, server_name, std::move(below));
 }
 
 }  // namespace martlet

@@ -13,6 +13,7 @@ import type { Client } from '../client.ts'
 import { EnhancedAuthentication } from '../enhanced-authentication.ts'
 import { forwardableProperties } from '../forwardable-properties.ts'
 import type { Verdict } from '../hooks.ts'
+import { provenUsername } from '../listener-rules.ts'
 import { awaitTurn, holdBackRefusal, takeoverDelay } from '../overload/connect-delays.ts'
 import type { BrokerSettings } from '../settings.ts'
 
@@ -23,7 +24,7 @@ export function handleConnect(client: Client, first: number, body: Uint8Array): 
   if (packet === undefined) return undefined
   client.version = packet.protocolVersion
   client.clientId = packet.clientId
-  client.username = packet.username
+  client.username = usernameOf(client, packet)
   client.problemInformation = packet.properties.requestProblemInformation !== false
   client.maximumPacketSize = packet.properties.maximumPacketSize ?? NEVER
   const problem = connectProblem(client, packet)
@@ -43,10 +44,12 @@ export function handleConnect(client: Client, first: number, body: Uint8Array): 
 function decide(client: Client, packet: ConnectPacket): Promise<void> | undefined {
   const { hooks, settings } = client.context
   if (packet.properties.authenticationMethod !== undefined) return beginAuthentication(client, packet)
+  const verified = isVerified(client)
   if (hooks.authenticate === undefined) {
-    return finishConnect(client, packet, settings.allowAnonymous || ReasonCode.NotAuthorized)
+    return finishConnect(client, packet, verified || settings.allowAnonymous || ReasonCode.NotAuthorized)
   }
-  const question = { ...client.identity, password: packet.password }
+  const password = verified ? undefined : packet.password
+  const question = { ...client.identity, password, verified, peer: client.connection.identity }
   const verdict = askHook(client.context, client.clientId, () => hooks.authenticate!(question))
   if (!(verdict instanceof Promise)) return finishConnect(client, packet, verdict)
   client.connecting()
@@ -90,6 +93,17 @@ function readOrRefuse(client: Client, first: number, body: Uint8Array): ConnectP
   }
 }
 
+/** The user name of CONNECT, or what the transport has proved where the listener says so. */
+function usernameOf({ connection, context }: Client, packet: ConnectPacket): string | undefined {
+  const { username } = context.listeners.of(connection)
+  return username === 'connect' ? packet.username : provenUsername(username, connection.identity)
+}
+
+/** The certificate or key has proved who it is: user name and password of CONNECT do not count. */
+function isVerified({ connection, context }: Client): boolean {
+  return context.listeners.of(connection).username !== 'connect'
+}
+
 function announcesMqtt5(body: Uint8Array): boolean {
   return body.length > 6 && body[1] === 4 && body[6] === 5
 }
@@ -122,6 +136,9 @@ function connectProblem(client: Client, packet: ConnectPacket): { reasonCode: Re
         text: `Will QoS ${packet.will.qos}, the maximum is ${settings.maxQos}`,
       } // [MQTT-3.2.2-12]
     }
+  }
+  if (isVerified(client) && client.username === undefined) {
+    return { reasonCode: ReasonCode.BadUserNameOrPassword, text: 'no certificate or key that has a name' }
   }
   if (!sessions.hasRoomFor(packet.clientId))
     return { reasonCode: ReasonCode.QuotaExceeded, text: 'max_sessions reached' }
@@ -189,6 +206,11 @@ function openSession(client: Client, packet: ConnectPacket, proof: Uint8Array | 
     refuse(client, ReasonCode.QuotaExceeded, 'the store fails')
     return
   }
+  if (expiryInterval > 0 && journal.isShort && sessions.get(packet.clientId) === undefined) {
+    // Who has a session may come: what waits for it can go then, and space with it.
+    refuse(client, ReasonCode.QuotaExceeded, 'space for the store is short')
+    return
+  }
   // Asked before, but authentication takes its time.
   if (!sessions.hasRoomFor(packet.clientId)) {
     refuse(client, ReasonCode.QuotaExceeded, 'max_sessions reached')
@@ -206,6 +228,7 @@ function openSession(client: Client, packet: ConnectPacket, proof: Uint8Array | 
   const { session, present } = sessions.open(clientId, packet.protocolVersion, packet.cleanStart)
   sessions.keep(session, expiryInterval)
   session.isBridge = packet.bridge
+  session.slowReaderPolicy = context.listeners.of(client.connection).slowReaderPolicy
   session.maximumPacketSize = client.maximumPacketSize
   session.topicAliasMaximum = Math.min(packet.properties.topicAliasMaximum ?? 0, settings.maxTopicAliasBroker) // [MQTT-3.1.2-26]
   context.wills.cancelDelayed(clientId)

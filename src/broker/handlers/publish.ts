@@ -16,6 +16,8 @@ import { Message } from '../message.ts'
 import type { Publication } from '../publication.ts'
 import type { Topic } from '../topic.ts'
 
+/** The first byte of a PUBLISH with QoS 0 and no RETAIN. */
+const PLAIN_QOS0 = 0x30
 /** One view serves all clients: packets are handled one at a time. */
 const view = new PublishView()
 
@@ -41,8 +43,11 @@ export function handlePublish(
   const publication = publicationOf(client, topic, body, offset, length, inInbox, kept)
   try {
     if (publication.topic.isSystem) refuse(client, publication, packetId, ReasonCode.NotAuthorized)
-    else if (context.hooks.authorizePublish === undefined) return settle(client, publication, packetId, true)
-    else return authorize(client, publication, packetId)
+    else if (context.hooks.authorizePublish === undefined) {
+      const waiting = settle(client, publication, packetId, true)
+      if (first === PLAIN_QOS0 && topicId !== 0 && inInbox) context.shortcuts.consider(client, topic, topicId, view)
+      return waiting
+    } else return authorize(client, publication, packetId)
   } finally {
     publication.drop()
   }
@@ -117,13 +122,15 @@ function settle(
 async function acceptWhenRoom(client: Client, publication: Publication, packetId: number): Promise<void> {
   const { journal } = client.context
   while (client.session !== undefined && journal.isBlocked && mustBeStored(client, publication)) {
-    if (journal.isFailing && (client.version === 5 || publication.qos === 0)) {
+    if (journal.takesNothingNew && (client.version === 5 || publication.qos === 0)) {
       journal.begin()
       refuseUnstored(client, publication, packetId)
       return
     }
     // MQTT 3.x has no way to refuse one message: the client waits, unanswered, until the store works.
+    client.context.counters.publishesWaiting++
     await journal.room()
+    client.context.counters.publishesWaiting--
   }
   if (client.session === undefined) return
   journal.begin()
@@ -320,9 +327,7 @@ function wholeHead(client: Client, first: number, head: Uint8Array, length: numb
   const properties = 2 + ((head[0]! << 8) | head[1]!) + ((first & 0x06) === 0 ? 0 : 2)
   const size = readVariableByteInteger(head, properties, head.length)
   if (properties + 4 + size <= head.length) return head
-  const whole = new Uint8Array(length)
-  client.context.kept.read(kept, 0, whole)
-  return whole
+  return readKept(client, kept, 0, Math.min(length, properties + 4 + size))
 }
 
 function accept(client: Client, publication: Publication, packetId: number): void {

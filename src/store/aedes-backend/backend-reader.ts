@@ -149,7 +149,7 @@ export class BackendReader {
     }
     entry.packetId = packetId
     session.inflight.set(packetId, entry)
-    yield { type: 'message-sent', clientId, message, packetId, qos, retain, subscriptionIdentifiers }
+    yield { type: 'message-sent', clientId, message, packetId, qos, retain, subscriptionIdentifiers, group: undefined }
   }
 
   async *#inbound(session: StoredSession): AsyncGenerator<JournalRecord, void> {

@@ -12,6 +12,8 @@ import type { StoreEvent, StoreMetrics } from './store-events.ts'
 
 const FIRST_RETRY = 100
 const LAST_RETRY = 5000
+/** Bytes in a segment that is closed before it is full. */
+const WORTH_CLOSING = 4096
 
 export interface CommitQueueOptions {
   /** Resolve as soon as the batch is taken. */
@@ -79,6 +81,25 @@ export class CommitQueue {
     return Promise.resolve()
   }
 
+  /** Closes the open segment, so that compaction may have it, if there is anything in it worth the file that follows. */
+  async beginSegment(): Promise<void> {
+    while (this.#writing !== undefined) await this.#writing
+    if (this.refusal !== undefined || this.#writer.fileId === undefined || this.#writer.end < WORTH_CLOSING) return
+    this.#start(async () => {
+      const group = this.#encodeAnew([])
+      try {
+        await this.#writer.write(group)
+        this.#written(group)
+      } catch (error) {
+        await this.#rescue(group, error)
+      }
+      this.#bytesInFlight = 0
+      this.#spare.clear()
+      await this.#writeWaiting()
+    })
+    await this.#writing
+  }
+
   /** Resolves when nothing waits any more; tries once more to write what was refused. */
   async close(): Promise<void> {
     while (this.#writing !== undefined) await this.#writing
@@ -139,6 +160,7 @@ export class CommitQueue {
     metrics.commits += group.commits.length
     metrics.records += group.records
     metrics.bytesWritten += group.bytes
+    metrics.largestGroup = Math.max(metrics.largestGroup, group.bytes)
     this.#options.wrote(group)
     for (const commit of group.commits) commit.resolve()
   }

@@ -5,6 +5,7 @@
 import { closeSync, fdatasyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import type { JournalRecord } from '../journal-record.ts'
+import { StoreError } from '../store-error.ts'
 import { ByteWriter } from './byte-writer.ts'
 import { beginFrame, endFrame, fileName, reserveHeader, writeHeader } from './file-format.ts'
 import { syncDirectorySync } from './file-io.ts'
@@ -23,6 +24,8 @@ export interface CompactionTask {
   readonly directory: string
   /** Checkpoint first, if there is one; then segments, oldest first, none of them still written to. */
   readonly sources: readonly Source[]
+  /** Bytes the checkpoint may take; default: as many as it wants. */
+  readonly room?: number
 }
 
 export interface CompactionResult {
@@ -36,14 +39,14 @@ export interface CompactionResult {
  * Writes the checkpoint and puts it in place, durably; the sources are superseded then and may be deleted.
  * @throws Error if a source cannot be read to its end or the device fails; nothing has changed then.
  */
-export function compact({ directory, sources }: CompactionTask): CompactionResult {
+export function compact({ directory, sources, room = Infinity }: CompactionTask): CompactionResult {
   const id = sources.at(-1)!.id
   const path = join(directory, fileName(id, 'checkpoint'))
   const draft = `${path}.tmp`
   const reader = new JournalReader({ skipBodies: true })
   const state = new LiveState()
   reader.visit(sources, (record) => state.apply(record))
-  const out = new CheckpointWriter(draft, id)
+  const out = new CheckpointWriter(draft, id, room)
   try {
     out.marks(reader.decoder.newestWallTime, reader.decoder.newestMessage)
     for (const record of state.withoutMessages()) out.record(record)
@@ -72,6 +75,7 @@ function copyMessages(sources: readonly Source[], state: LiveState, out: Checkpo
 class CheckpointWriter {
   readonly #fd: number
   readonly #id: number
+  readonly #room: number
   readonly #encoder = new RecordEncoder()
   readonly #out = new ByteWriter(2 * FRAME_BYTES)
   #frame: number
@@ -81,10 +85,11 @@ class CheckpointWriter {
   #firstMessage = 0
   readonly #pieces = newPieces()
 
-  constructor(path: string, id: number) {
+  constructor(path: string, id: number, room: number) {
     rmSync(path, { force: true })
     this.#fd = openSync(path, 'wx', 0o640)
     this.#id = id
+    this.#room = room
     reserveHeader(this.#out)
     writeHeader({ kind: 'checkpoint', id, previous: 0, previousEnd: 0 }, this.#out.bytes)
     this.#frame = beginFrame(this.#out)
@@ -136,6 +141,8 @@ class CheckpointWriter {
     endFrame(out, this.#frame, this.#id)
     if (this.#firstMessage > 0) notePiece(this.#pieces, this.#written + this.#frame, this.#firstMessage)
     this.#firstMessage = 0
+    if (this.#written + out.length > this.#room)
+      throw new StoreError('disk-full', `what is alive needs more than the ${this.#room} bytes there is room for`)
     for (let done = 0; done < out.length; )
       done += writeSync(this.#fd, out.bytes, done, out.length - done, this.#written + done)
     this.#written += out.length

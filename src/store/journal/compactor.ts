@@ -12,6 +12,8 @@ import type { StoreEvent, StoreMetrics } from './store-events.ts'
 
 /** Short processes leave short segments; so many of them are worth a compaction whatever their size. */
 const MAX_SEGMENTS = 64
+/** Between attempts while space is short, seconds. */
+const LONGEST_PAUSE = 60
 
 export interface CompactorOptions {
   readonly directory: string
@@ -19,6 +21,8 @@ export interface CompactorOptions {
   readonly leastBytes: number
   readonly metrics: StoreMetrics
   tell(event: StoreEvent): void
+  /** Bytes a checkpoint may take on the device, counted now. */
+  room(): Promise<number>
   /** The checkpoint stands for the first `count` files; they are deleted after this. */
   replaced(count: number, result: CompactionResult): void
 }
@@ -32,6 +36,8 @@ export class Compactor {
   #closed = false
   /** Grows with every failure, so that a full disk is not filled again and again. */
   #patience = 1
+  /** While space is short: seconds until the next attempt, and the pause after it. */
+  #urgency: { wait: number; pause: number } | undefined
 
   constructor(sources: readonly Source[], options: CompactorOptions) {
     this.#sources = [...sources]
@@ -52,6 +58,28 @@ export class Compactor {
     this.#consider()
   }
 
+  /**
+   * Space is short: whatever may be dead is looked for, however little. Called once a second; what brings nothing is tried
+   * again after longer and longer pauses. `beginSegment` has the open segment closed, so that it can take part.
+   */
+  urge(beginSegment: () => Promise<void>): void {
+    this.#urgency ??= { wait: 0, pause: 1 }
+    if (this.#closed || this.#running !== undefined || this.#urgency.wait-- > 0) return
+    this.#urgency.wait = this.#urgency.pause
+    this.#urgency.pause = Math.min(2 * this.#urgency.pause, LONGEST_PAUSE)
+    this.#run(async () => {
+      await beginSegment()
+      const sources = [...this.#sources]
+      if (sources.some(({ kind }) => kind === 'journal')) await this.#compact(sources)
+    })
+  }
+
+  /** Space is no longer short. */
+  relax(): void {
+    this.#urgency = undefined
+    this.#patience = 1
+  }
+
   /** Resolves when no compaction is under way. */
   async idle(): Promise<void> {
     while (this.#running !== undefined) await this.#running
@@ -66,7 +94,11 @@ export class Compactor {
 
   #consider(): void {
     if (this.#closed || this.#running !== undefined || !this.#isWorthIt()) return
-    this.#running = this.#compact([...this.#sources]).finally(() => {
+    this.#run(() => this.#compact([...this.#sources]))
+  }
+
+  #run(work: () => Promise<void>): void {
+    this.#running = work().finally(() => {
       this.#running = undefined
       this.#worker = undefined
       this.#measure()
@@ -86,7 +118,8 @@ export class Compactor {
     const { metrics, tell, directory } = this.#options
     const before = sources.reduce((sum, { end }) => sum + end, 0)
     try {
-      const result = await this.#inThread({ directory, sources })
+      const room = await this.#options.room()
+      const result = await this.#inThread({ directory, sources, room })
       const { checkpoint, records } = result
       this.#sources = [checkpoint, ...this.#sources.slice(sources.length)]
       this.#options.replaced(sources.length, result)

@@ -20,6 +20,9 @@ export const HEADER_BYTES = 40
 export const FRAME_HEAD_BYTES = 8
 const MAGIC = { journal: 'MARTLETJ', checkpoint: 'MARTLETC' } as const
 
+/** Said of a file. */
+export const NO_HEADER = 'has no readable header'
+
 export type FileKind = keyof typeof MAGIC
 
 export interface FileHeader {
@@ -56,13 +59,15 @@ export function writeHeader(header: FileHeader, out: Buffer): void {
   out.writeUInt32LE(crc32c(out, 0, HEADER_BYTES - 4), HEADER_BYTES - 4)
 }
 
-/** The header of a file; undefined if it is not whole, or of a version this program does not know. */
-export function readHeader(bytes: Buffer): FileHeader | undefined {
-  if (bytes.length < HEADER_BYTES) return undefined
-  if (bytes.readUInt32LE(HEADER_BYTES - 4) !== crc32c(bytes, 0, HEADER_BYTES - 4)) return undefined
+/** The header of a file; or why there is none: it is not whole, or of a version this program does not know. */
+export function readHeader(bytes: Buffer): FileHeader | string {
+  if (bytes.length < HEADER_BYTES) return NO_HEADER
+  if (bytes.readUInt32LE(HEADER_BYTES - 4) !== crc32c(bytes, 0, HEADER_BYTES - 4)) return NO_HEADER
   const magic = bytes.toString('latin1', 0, 8)
   const kind = magic === MAGIC.journal ? 'journal' : magic === MAGIC.checkpoint ? 'checkpoint' : undefined
-  if (kind === undefined || bytes.readUInt32LE(8) !== VERSION) return undefined
+  if (kind === undefined) return NO_HEADER
+  const version = bytes.readUInt32LE(8)
+  if (version !== VERSION) return `has version ${version} of the format, which this program does not know`
   const [id, previous, previousEnd] = [bytes.readDoubleLE(12), bytes.readDoubleLE(20), bytes.readDoubleLE(28)]
   return { kind, id, previous, previousEnd }
 }

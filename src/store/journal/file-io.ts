@@ -33,6 +33,13 @@ export function syncFile(fd: number): Promise<void> {
   return new Promise((resolve, reject) => fs.fdatasync(fd, (error) => (error === null ? resolve() : reject(error))))
 }
 
+/** Cuts the file off behind `length` bytes. */
+export function truncateFile(fd: number, length: number): Promise<void> {
+  return new Promise((resolve, reject) =>
+    fs.ftruncate(fd, length, (error) => (error === null ? resolve() : reject(error))),
+  )
+}
+
 export function closeFile(fd: number): Promise<void> {
   return new Promise((resolve, reject) => fs.close(fd, (error) => (error == null ? resolve() : reject(error))))
 }

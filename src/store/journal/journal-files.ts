@@ -4,7 +4,7 @@
 import { closeSync, fstatSync, openSync, readdirSync, readSync, statSync } from 'node:fs'
 import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type FileHeader, type FileKind, HEADER_BYTES, parseFileName, readHeader } from './file-format.ts'
+import { type FileHeader, type FileKind, HEADER_BYTES, NO_HEADER, parseFileName, readHeader } from './file-format.ts'
 
 /** A file whose frames are to be read, from behind the header up to `end`. */
 export interface Source {
@@ -25,8 +25,8 @@ export interface Layout {
   readonly sources: readonly Source[]
   /** Superseded or never finished; may be deleted. */
   readonly obsolete: readonly string[]
-  /** Files with a header that cannot be read. */
-  readonly unreadable: readonly string[]
+  /** Files with a header that cannot be read, and why: `has no readable header`. */
+  readonly unreadable: readonly { readonly path: string; readonly problem: string }[]
   /** Ids that the chain names and nobody has. */
   readonly missing: readonly number[]
   /** Highest id in use; 0: none. */
@@ -39,6 +39,7 @@ interface Found {
   readonly path: string
   readonly size: number
   readonly header: FileHeader | undefined
+  readonly problem: string
 }
 
 /** Gets a file that a checkpoint stands for out of the way. */
@@ -57,7 +58,7 @@ export function surveyDirectory(directory: string): Layout {
   })
   found.sort((a, b) => b.id - a.id)
   const newestId = found[0]?.id ?? 0
-  const unreadable = found.filter(({ header, size }) => header === undefined && size > 0).map(({ path }) => path)
+  const unreadable = found.filter(({ header, size }) => header === undefined && size > 0)
   obsolete.push(...found.filter(({ size }) => size === 0).map(({ path }) => path))
 
   const whole = found.filter(({ header }) => header !== undefined)
@@ -69,7 +70,7 @@ export function surveyDirectory(directory: string): Layout {
 
   const chain = chainOf(segments.filter(({ id }) => id > covered))
   obsolete.push(...chain.orphans)
-  const missing = chain.missing.filter((id) => id > covered)
+  const missing = chain.missing.filter((id) => id > covered && !unreadable.some((file) => file.id === id))
   const sources = checkpoint === undefined ? chain.sources : [sourceOf(checkpoint, checkpoint.size), ...chain.sources]
   return { sources, obsolete, unreadable, missing, newestId }
 }
@@ -99,20 +100,24 @@ function sourceOf({ kind, id, path }: Found, end: number): Source {
 }
 
 function look(path: string, id: number, kind: FileKind): Found {
-  const { size } = statSync(path)
-  const header = size === 0 ? undefined : headerOf(path)
-  return { id, kind, path, size, header: header?.id === id && header.kind === kind ? header : undefined }
+  const found = statSync(path, { throwIfNoEntry: false })
+  if (found?.isFile() !== true) return { id, kind, path, size: 1, header: undefined, problem: 'is no file' }
+  const { size } = found
+  const header = size === 0 ? NO_HEADER : headerOf(path)
+  if (typeof header === 'string') return { id, kind, path, size, header: undefined, problem: header }
+  const isOurs = header.id === id && header.kind === kind
+  return { id, kind, path, size, header: isOurs ? header : undefined, problem: 'has the header of another file' }
 }
 
-/** Undefined if the device cannot read it; all else (no permission, no descriptors) may pass, and is thrown. */
-function headerOf(path: string): FileHeader | undefined {
+/** Or why there is none. What is not the device's fault (no permission, no descriptors) may pass, and is thrown. */
+function headerOf(path: string): FileHeader | string {
   let fd: number | undefined
   try {
     fd = twice(() => openSync(path, 'r'))
     const bytes = Buffer.alloc(Math.min(HEADER_BYTES, fstatSync(fd).size))
-    return readSync(fd, bytes, 0, bytes.length, 0) === HEADER_BYTES ? readHeader(bytes) : undefined
+    return readSync(fd, bytes, 0, bytes.length, 0) === HEADER_BYTES ? readHeader(bytes) : NO_HEADER
   } catch (error) {
-    if (isDeviceError(error)) return undefined
+    if (isDeviceError(error)) return `cannot be read (${(error as Error).message})`
     throw error
   } finally {
     if (fd !== undefined) closeSync(fd)

@@ -2,7 +2,7 @@
 // cannot be read is kept aside under another name and never in the way of a start.
 
 import { existsSync, truncateSync } from 'node:fs'
-import { readdir, rename, rm, stat } from 'node:fs/promises'
+import { lstat, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setImmediate as breathe } from 'node:timers/promises'
 import type { JournalRecord } from '../journal-record.ts'
@@ -58,7 +58,9 @@ export class Recovery {
     return this.#layout.sources.length === 0
   }
 
-  async *records(): AsyncGenerator<JournalRecord, void> {
+  /** With `borrows` the bytes of a record are valid until the next one is asked for. */
+  async *records(borrows: boolean): AsyncGenerator<JournalRecord, void> {
+    this.#reader.decoder.borrows = borrows
     const { metrics } = this.#options
     const totalBytes = this.#layout.sources.reduce((sum, { end }) => sum + end, 0)
     let bytes = 0
@@ -81,10 +83,12 @@ export class Recovery {
 
   /** Once all records were read: sets aside what could not be, and says where to go on. */
   async finish(): Promise<Recovered> {
-    const { tell } = this.#options
-    for (const id of this.#layout.missing)
+    const { tell, metrics } = this.#options
+    for (const id of this.#layout.missing) {
+      metrics.faults++
       tell({ kind: 'damaged', level: 'error', text: `segment ${id} of the store is missing; what it held is lost` })
-    for (const path of this.#layout.unreadable) await this.#setFileAside(path)
+    }
+    for (const { path, problem } of this.#layout.unreadable) await this.#setFileAside(path, problem)
     for (const fault of this.#reader.faults) await this.#setTailAside(fault)
     for (const path of this.#layout.obsolete) await this.#remove(path)
     await this.#dropOldDamaged()
@@ -125,17 +129,17 @@ export class Recovery {
   }
 
   /** A file with no header: created in the moment of a crash, or overwritten by somebody. */
-  async #setFileAside(path: string): Promise<void> {
+  async #setFileAside(path: string, problem: string): Promise<void> {
     const { metrics, tell } = this.#options
     const target = `${path}.damaged`
     metrics.faults++
-    let text = `${path} has no readable header; it is kept as ${target}`
+    let text = `${path} ${problem}; it is kept as ${target}`
     try {
-      metrics.bytesSetAside += (await stat(path)).size
+      metrics.bytesSetAside += (await lstat(path)).size
       await rename(path, target)
       await syncDirectory(dirname(path))
     } catch (error) {
-      text = `${path} has no readable header and stays where it is, unread: ${(error as Error).message}`
+      text = `${path} ${problem} and stays where it is, unread: ${(error as Error).message}`
     }
     tell({ kind: 'damaged', level: 'warn', text })
   }

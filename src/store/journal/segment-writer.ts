@@ -6,7 +6,7 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { CommitGroup } from './commit-group.ts'
 import { fileName, writeHeader } from './file-format.ts'
-import { closeFile, createFile, syncDirectory, syncFile, writeAll } from './file-io.ts'
+import { closeFile, createFile, syncDirectory, syncFile, truncateFile, writeAll } from './file-io.ts'
 
 /** What a resolved commit means. */
 export type Durability =
@@ -144,6 +144,8 @@ export class SegmentWriter {
     this.#fd = undefined
     this.#current = undefined
     this.#previous = { id: current.id, end }
+    // What stands behind may be much, and on a full disk it is missed. Nobody reads it, so it may stay as well.
+    await truncateFile(fd, end).catch(() => {})
     await closeFile(fd).catch(() => {}) // it failed already; the descriptor is gone either way
     this.#events.sealed({ ...current, end })
   }

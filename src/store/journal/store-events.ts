@@ -12,6 +12,9 @@ export interface StoreEvent {
     | 'refusing'
     /** Commits are taken again. */
     | 'accepting'
+    /** Little space is left: what there is, is for acknowledgements and compaction. */
+    | 'short-of-space'
+    | 'enough-space'
     /** Refused commits that could not be kept in memory are missing in the journal. */
     | 'records-lost'
     | 'compacted'
@@ -31,11 +34,18 @@ export interface StoreMetrics {
   commits: number
   records: number
   bytesWritten: number
+  /** Writes: each takes all commits that waited. `records / groups` is how many share a sync. */
   groups: number
+  /** The largest of them, bytes. */
+  largestGroup: number
   syncs: number
+  /** Times messages could not be read back from disk. */
+  readErrors: number
   /** Writes and syncs that failed. */
   writeFailures: number
   commitsRefused: number
+  /** Times the device was nearly full. */
+  shortages: number
   /** Records of refused commits that memory could not hold until the device worked again. */
   recordsLost: number
   /** Bytes taken but not yet written. */
@@ -49,6 +59,8 @@ export interface StoreMetrics {
   compactions: number
   compactionFailures: number
   recordsRecovered: number
+  /** From the first byte read to the first commit taken. */
+  recoverySeconds: number
   /** Faults met while recovering. */
   faults: number
   /** Bytes of `.damaged` files made. */
@@ -61,9 +73,12 @@ export function newMetrics(): StoreMetrics {
     records: 0,
     bytesWritten: 0,
     groups: 0,
+    largestGroup: 0,
     syncs: 0,
+    readErrors: 0,
     writeFailures: 0,
     commitsRefused: 0,
+    shortages: 0,
     recordsLost: 0,
     waitingBytes: 0,
     segments: 0,
@@ -73,6 +88,7 @@ export function newMetrics(): StoreMetrics {
     compactions: 0,
     compactionFailures: 0,
     recordsRecovered: 0,
+    recoverySeconds: 0,
     faults: 0,
     bytesSetAside: 0,
   }

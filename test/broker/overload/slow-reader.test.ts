@@ -3,6 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { SlowReaderPolicy } from '../../../src/broker/overload/settings.ts'
 import type { QoS } from '../../../src/mqtt/qos.ts'
+import { connectPacket } from '../raw-client.ts'
 import { Rig } from '../rig.ts'
 
 const OPTIONS = { noLocal: false, retainAsPublished: false, subscriptionId: 0 }
@@ -14,7 +15,7 @@ function full(policy: SlowReaderPolicy, qos: QoS) {
   })
   const session = rig.connected('slow', { expiry: 100 })
   let told = 0
-  session.owner = { remoteAddress: '', takenOver: () => {}, tooSlow: () => told++ }
+  session.owner = { remoteAddress: '', takenOver: () => {}, tooSlow: () => told++, queueUnreadable: () => {} }
   session.subscribe('t', { ...OPTIONS, qos }, 0)
   rig.reactor.memory.queued[session.connection!.slot] = 1000
   return { rig, session, told: () => told }
@@ -80,6 +81,28 @@ test('drop_oldest: one that fell behind leaves its native group, the others stay
   const slots = rig.reactor.take().written.map(({ slot }) => slot)
   assert.is(slots.length, 5)
   assert.not(slots.includes(slow.connection!.slot))
+})
+
+test('an absent session keeps the policy of the listener its client came through last', () => {
+  const rig = new Rig({ settings: { maxQueuedMessages: 3 } })
+  rig.context.listeners.set(1, { slowReaderPolicy: 'drop_oldest' })
+  const arrivesAfterAbsence = (listener: number): string[] => {
+    const client = rig.client()
+    Object.assign(client.connection, { listener })
+    rig.packets(client, connectPacket({ clientId: 'c', clean: false }))
+    const session = client.session!
+    session.subscribe('t', { ...OPTIONS, qos: 1 }, 0)
+    client.handleClosed(0, 0)
+    for (let n = 0; n < 10; n++) rig.publish('t', `${n}`, { qos: 1 })
+    rig.reactor.take()
+    rig.attach(session)
+    const arrived = payloads(rig)
+    for (const { packetId } of [...session.inflight!.unacknowledged()]) session.acknowledged(packetId)
+    session.detach()
+    return arrived
+  }
+  assert.equal(arrivesAfterAbsence(1), ['7', '8', '9'])
+  assert.equal(arrivesAfterAbsence(0), ['0', '1', '2'])
 })
 
 test('memory: a message over the total is dropped for those it would wait for, and sent to the others', () => {

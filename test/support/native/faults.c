@@ -5,10 +5,14 @@
  *   FAULTS_ROOT   directory watched            FAULTS_RULES  file of rules, may be missing
  *   FAULTS_LOG    file to append the log to, optional; one line a call: name, result, path, further words, data in hex
  *
- *   rule = call n action      one a line; call: open write fsync rename unlink truncate any; n: 3 = the third, 3+ = from it on
- *   action = EIO | ENOSPC | short (half of the bytes) | kill (before the call) | killed (after it)
+ *   FAULTS_SENDS  1: what goes to sockets is logged too, before it goes; the path is then the descriptor's number
  *
- * write stands for write, pwrite, writev, pwritev; fsync for fdatasync as well.
+ *   rule = call n action [part]   one a line; call: open read write fsync rename unlink truncate any (but read); n: 3 = the
+ *                                 third, 3+ = from it on; part: of the path, only such calls count
+ *   action = EIO | ENOSPC | EMFILE | short (half of the bytes) | kill (before the call) | killed (after it)
+ *            | torn (half of the bytes, then killed)
+ *
+ * write stands for write, pwrite, writev, pwritev; read for read, pread, preadv; fsync for fdatasync as well.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -21,15 +25,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 enum { MAX_FD = 4096, MAX_RULES = 32, RULES_SIZE = 2048 };
-enum action { PASS, FAIL, SHORT, KILL_BEFORE, KILL_AFTER };
+enum action { PASS, FAIL, SHORT, KILL_BEFORE, KILL_AFTER, TORN };
 
-struct rule { char call[16]; long n; int onwards; enum action action; int error; long seen; };
+struct rule { char call[16]; char part[64]; long n; int onwards; enum action action; int error; long seen; };
 struct verdict { enum action action; int error; };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -56,14 +61,15 @@ static void parse_rules(void) {
   for (char *line = strtok_r(copy, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
     struct rule rule = {0};
     char n[16], action[16];
-    if (rule_count == MAX_RULES || sscanf(line, "%15s %15s %15s", rule.call, n, action) != 3) continue;
+    if (rule_count == MAX_RULES || sscanf(line, "%15s %15s %15s %63s", rule.call, n, action, rule.part) < 3) continue;
     rule.n = atol(n);
     rule.onwards = strchr(n, '+') != NULL;
     rule.action = FAIL;
     if (strcmp(action, "short") == 0) rule.action = SHORT;
     else if (strcmp(action, "kill") == 0) rule.action = KILL_BEFORE;
     else if (strcmp(action, "killed") == 0) rule.action = KILL_AFTER;
-    else rule.error = strcmp(action, "ENOSPC") == 0 ? ENOSPC : EIO;
+    else if (strcmp(action, "torn") == 0) rule.action = TORN;
+    else rule.error = strcmp(action, "ENOSPC") == 0 ? ENOSPC : strcmp(action, "EMFILE") == 0 ? EMFILE : EIO;
     rules[rule_count++] = rule;
   }
 }
@@ -83,13 +89,18 @@ static void read_rules(void) {
   parse_rules();
 }
 
-static struct verdict judge(const char *call) {
+static int concerns(const struct rule *rule, const char *call, const char *path) {
+  if (strcmp(rule->call, "any") == 0 ? strcmp(call, "read") == 0 : strcmp(rule->call, call) != 0) return 0;
+  return strstr(path, rule->part) != NULL;
+}
+
+static struct verdict judge(const char *call, const char *path) {
   struct verdict verdict = {PASS, 0};
   pthread_mutex_lock(&lock);
   read_rules();
   for (int i = 0; i < rule_count; i++) {
     struct rule *rule = &rules[i];
-    if (strcmp(rule->call, call) != 0 && strcmp(rule->call, "any") != 0) continue;
+    if (!concerns(rule, call, path)) continue;
     rule->seen++;
     if (rule->seen == rule->n || (rule->onwards && rule->seen > rule->n)) {
       verdict.action = rule->action;
@@ -120,7 +131,7 @@ static void record(const char *call, long result, const char *path, const char *
 }
 
 static void done(struct verdict verdict) {
-  if (verdict.action == KILL_AFTER) kill(getpid(), SIGKILL);
+  if (verdict.action == KILL_AFTER || verdict.action == TORN) kill(getpid(), SIGKILL);
 }
 
 /* libuv closes by raw system call, so a descriptor may have become a pipe or somebody else's file unseen. */
@@ -144,7 +155,7 @@ static int open_as(const char *name, const char *path, int flags, mode_t mode) {
   typedef int (*type)(const char *, int, ...);
   type real = (type)dlsym(RTLD_NEXT, name);
   if (!watched(path)) return opened(real(path, flags, mode), path, flags);
-  struct verdict verdict = judge("open");
+  struct verdict verdict = judge("open", path);
   if (verdict.action == FAIL) {
     errno = verdict.error;
     return -1;
@@ -176,12 +187,12 @@ int close(int fd) {
 /* One buffer, at an offset; -1: where the file stands. */
 static ssize_t write_at(int fd, const void *data, size_t length, off_t offset) {
   const char *path = path_of(fd);
-  struct verdict verdict = path == NULL ? (struct verdict){PASS, 0} : judge("write");
+  struct verdict verdict = path == NULL ? (struct verdict){PASS, 0} : judge("write", path);
   if (verdict.action == FAIL) {
     errno = verdict.error;
     return -1;
   }
-  if (verdict.action == SHORT && length > 1) length /= 2;
+  if ((verdict.action == SHORT || verdict.action == TORN) && length > 1) length /= 2;
   ssize_t result = offset < 0 ? syscall(SYS_write, fd, data, length) : syscall(SYS_pwrite64, fd, data, length, offset);
   if (path != NULL && result > 0) {
     int saved = errno;
@@ -211,12 +222,62 @@ ssize_t pwritev(int fd, const struct iovec *list, int count, off_t offset) {
   return write_at(fd, list[0].iov_base, list[0].iov_len, offset);
 }
 
+/* Whether reading from it must fail now; says so in errno. */
+static int unreadable(int fd) {
+  const char *path = path_of(fd);
+  struct verdict verdict = path == NULL ? (struct verdict){PASS, 0} : judge("read", path);
+  if (verdict.action == FAIL) errno = verdict.error;
+  return verdict.action == FAIL;
+}
+
+ssize_t read(int fd, void *data, size_t length) { return unreadable(fd) ? -1 : syscall(SYS_read, fd, data, length); }
+
+ssize_t pread(int fd, void *data, size_t length, off_t offset) {
+  return unreadable(fd) ? -1 : syscall(SYS_pread64, fd, data, length, offset);
+}
+
+ssize_t pread64(int fd, void *data, size_t length, off_t offset) {
+  return unreadable(fd) ? -1 : syscall(SYS_pread64, fd, data, length, offset);
+}
+
+ssize_t preadv(int fd, const struct iovec *list, int count, off_t offset) {
+  typedef ssize_t (*type)(int, const struct iovec *, int, off_t);
+  REAL(type, "preadv");
+  return unreadable(fd) ? -1 : real(fd, list, count, offset);
+}
+
+/* Logged before it is sent: whoever hears it may act on it at once. */
+static void record_send(int fd, const struct iovec *list, size_t count) {
+  if (getenv("FAULTS_SENDS") == NULL) return;
+  size_t length = 0;
+  for (size_t i = 0; i < count; i++) length += list[i].iov_len;
+  char name[16], *all = malloc(length + 1), *at = all;
+  for (size_t i = 0; i < count; i++) at = (char *)memcpy(at, list[i].iov_base, list[i].iov_len) + list[i].iov_len;
+  sprintf(name, "%d", fd);
+  record("send", (long)length, name, "-", all, (long)length);
+  free(all);
+}
+
+ssize_t send(int fd, const void *data, size_t length, int flags) {
+  typedef ssize_t (*type)(int, const void *, size_t, int);
+  REAL(type, "send");
+  record_send(fd, &(struct iovec){(void *)data, length}, 1);
+  return real(fd, data, length, flags);
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
+  typedef ssize_t (*type)(int, const struct msghdr *, int);
+  REAL(type, "sendmsg");
+  record_send(fd, message->msg_iov, message->msg_iovlen);
+  return real(fd, message, flags);
+}
+
 static int sync_as(const char *name, int fd) {
   typedef int (*type)(int);
   type real = (type)dlsym(RTLD_NEXT, name);
   const char *path = path_of(fd);
   if (path == NULL) return real(fd);
-  struct verdict verdict = judge("fsync");
+  struct verdict verdict = judge("fsync", path);
   if (verdict.action == FAIL) {
     errno = verdict.error;
     return -1;
@@ -234,7 +295,7 @@ int rename(const char *from, const char *to) {
   typedef int (*type)(const char *, const char *);
   REAL(type, "rename");
   if (!watched(from)) return real(from, to);
-  struct verdict verdict = judge("rename");
+  struct verdict verdict = judge("rename", from);
   if (verdict.action == FAIL) {
     errno = verdict.error;
     return -1;
@@ -249,7 +310,7 @@ int unlink(const char *path) {
   typedef int (*type)(const char *);
   REAL(type, "unlink");
   if (!watched(path)) return real(path);
-  struct verdict verdict = judge("unlink");
+  struct verdict verdict = judge("unlink", path);
   if (verdict.action == FAIL) {
     errno = verdict.error;
     return -1;
@@ -265,7 +326,7 @@ static int truncate_as(const char *name, int fd, off_t length) {
   type real = (type)dlsym(RTLD_NEXT, name);
   const char *path = path_of(fd);
   if (path == NULL) return real(fd, length);
-  struct verdict verdict = judge("truncate");
+  struct verdict verdict = judge("truncate", path);
   if (verdict.action == FAIL) {
     errno = verdict.error;
     return -1;
