@@ -153,6 +153,7 @@ test('a backend that lost everything, or went back in time, is told all of it ag
           qos: 2,
           retain: false,
           subscriptionIdentifiers: [],
+          group: '\0group/t',
         },
       ],
     ]
@@ -171,7 +172,8 @@ test('a backend that lost everything, or went back in time, is told all of it ag
     const retained = recovered.flatMap((one) => (one.type === 'retained-set' ? [one.topicName] : []))
     assert.equal(retained.sort(), ['t/2', 't/3'])
     assert.is(recovered.filter(({ type }) => type === 'message-queued').length, 8)
-    assert.is(recovered.filter(({ type }) => type === 'message-sent').length, 1)
+    const groups = recovered.flatMap((one) => (one.type === 'message-sent' ? [one.group] : []))
+    assert.equal(groups, ['\0group/t'])
     assert.is(recovered.filter(({ type }) => type === 'inbound-added').length, 3)
   }
 })
@@ -246,7 +248,7 @@ test('properties and expiry of retained messages and wills are kept, in mqtt-pac
   await store.commit([
     { ...stored, properties, expiresAt },
     { type: 'retained-set', topicName: stored.topicName, message: 1 },
-    { ...will, delayInterval: 0, expiryInterval: 60, properties, at: undefined },
+    { ...will, delayInterval: 0, expiryInterval: 60, properties, username: 'u', at: undefined },
   ])
   await store.close()
   const { recovered } = await opened(new AedesStore({ backend }))
@@ -256,6 +258,7 @@ test('properties and expiry of retained messages and wills are kept, in mqtt-pac
   const again = recovered.find((record) => record.type === 'will-set')!
   assert.equal(Buffer.from(again.properties), properties)
   assert.is(again.expiryInterval, 60)
+  assert.is(again.username, 'u')
 })
 
 test('what has not the methods of version 11 is named as that', () => {

@@ -149,7 +149,8 @@ export class BackendReader {
     }
     entry.packetId = packetId
     session.inflight.set(packetId, entry)
-    yield { type: 'message-sent', clientId, message, packetId, qos, retain, subscriptionIdentifiers, group: undefined }
+    const group = packet.clientId?.startsWith('\0') === true ? packet.clientId : undefined
+    yield { type: 'message-sent', clientId, message, packetId, qos, retain, subscriptionIdentifiers, group }
   }
 
   async *#inbound(session: StoredSession): AsyncGenerator<JournalRecord, void> {

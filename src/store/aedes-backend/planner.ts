@@ -8,8 +8,8 @@
 // to another session.
 
 import { randomUUID } from 'node:crypto'
-import type { JournalRecord, MessageSent, MessageStored, WillSet } from '../journal-record.ts'
-import { retainedPacket } from './backend-packets.ts'
+import type { JournalRecord, MessageStored, WillSet } from '../journal-record.ts'
+import { type How, retainedPacket } from './backend-packets.ts'
 import type { BackendWriter } from './backend-writer.ts'
 import { COMMIT, type CommitMark, storedTopic } from './bookkeeping.ts'
 import { Plan } from './plan.ts'
@@ -160,7 +160,7 @@ export class Planner {
         plan.changes.add(clientId, () => writer.unsubscribe(session, record.topicFilter))
         return
       case 'message-queued': {
-        const entry = this.#enqueue(session, record, plan)
+        const entry = this.#enqueue(session, { ...record, group: undefined }, plan)
         if (entry !== undefined) session.enqueue(entry)
         return
       }
@@ -172,8 +172,9 @@ export class Planner {
       case 'message-sent': {
         this.#free(session, record.packetId, plan, release) // given out again only when it was free
         const waiting = session.take(record.message)
-        const isSame = waiting?.packet.qos === record.qos && waiting.packet.retain === record.retain
-        const entry = isSame ? waiting : this.#enqueue(session, record, plan)
+        const { packet } = waiting ?? {}
+        const isSame = packet?.qos === record.qos && packet.retain === record.retain && packet.clientId === record.group
+        const entry = isSame ? waiting! : this.#enqueue(session, record, plan)
         if (waiting !== undefined && !isSame) this.#drop(session, waiting, plan, release)
         if (entry === undefined) return
         entry.packetId = record.packetId
@@ -231,12 +232,12 @@ export class Planner {
 
   #enqueue(
     session: StoredSession,
-    { message, qos, retain }: Pick<MessageSent, 'message' | 'qos' | 'retain'>,
+    { message, ...how }: How & { readonly message: number },
     plan: Plan,
   ): Entry | undefined {
     const record = this.refer(message)
     if (record === undefined) return undefined // after damage: as everywhere, what nobody brought is not there
-    const entry = session.newEntry(record, qos, retain)
+    const entry = session.newEntry(record, how)
     plan.changes.add(session.clientId, () => this.#writer.enqueue(session, entry))
     return entry
   }

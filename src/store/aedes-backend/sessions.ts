@@ -3,7 +3,7 @@
 
 import type { AedesPacket } from '../aedes/aedes-packet.ts'
 import type { MessageStored, SubscriptionSet } from '../journal-record.ts'
-import { queuedPacket } from './backend-packets.ts'
+import { type How, queuedPacket } from './backend-packets.ts'
 import type { IdKind, SessionMark } from './bookkeeping.ts'
 
 /** A message's place in one session. */
@@ -137,12 +137,12 @@ export class StoredSession {
     for (const waiting of this.#queue.values()) yield* waiting
   }
 
-  newEntry(message: MessageStored, qos: 1 | 2, retain: boolean): Entry {
+  newEntry(message: MessageStored, how: How): Entry {
     const { clientId } = this
     const count = this.#entries.get(message.message) ?? 0
     this.#entries.set(message.message, count + 1)
     const copy = count > 0 ? `~${Date.now().toString(36)}.${++this.#copies}` : ''
-    return new Entry(message.message, queuedPacket(message, { clientId, qos, retain, copy }))
+    return new Entry(message.message, queuedPacket(message, { ...how, clientId, copy }))
   }
 
   /** An identifier nothing is in flight under: the interface removes by identifier only. */
