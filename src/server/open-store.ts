@@ -88,7 +88,8 @@ function backendStore(configuration: Configuration, log: Logger): DurableStore {
     file: backendFile(configuration)!,
     options: { maxSessionDelivery: WHOLE_QUEUE, ...persistenceOptions },
     maxWaitingBytes: maxUnstoredBytes * STORE_ROOM,
-    onStray: (text) => throttled.warn('stray', performance.now(), { persistence, text }, 'the backend says'),
+    onStray: (text) =>
+      throttled.warn(`stray:${text.slice(0, 40)}`, performance.now(), { persistence, text }, 'the backend says'),
   })
 }
 

@@ -20,7 +20,7 @@ function session(clientId: string): JournalRecord {
 
 /** A QoS 2 publication of `a` to all, retained, as one batch. */
 function publicationToAll(message: number): JournalRecord[] {
-  const [stored] = publication(message) as [MessageStored]
+  const [stored] = publication(message, 'a', Buffer.from('p')) as [MessageStored]
   const to = { message, qos: 2, retain: false, subscriptionIdentifiers: [] } as const
   return [
     stored,
@@ -81,7 +81,7 @@ test('while the backend fails commits are refused; then everything is stored, be
   const memory = memoryBackend()
   let broken = false
   const backend = intercepted(memory, (target, method, args) => {
-    if (broken) return Promise.reject(new Error('connection lost'))
+    if (broken && !/stream/i.test(method)) return Promise.reject(new Error('connection lost'))
     return passOn(target, method, args)
   })
   const store = await opened(new AedesStore({ backend }))
@@ -123,10 +123,78 @@ test('a backend that does not answer is refused after a while, and what it answe
   await store.close()
 })
 
+test('a backend that lost everything, or went back in time, is told all of it again before anything new', async () => {
+  for (const backTo of [0, 1, 3]) {
+    let current = memoryBackend()
+    // The older state: the same calls, carried out on another until it stays behind.
+    const old = memoryBackend()
+    let isBehind = backTo === 0
+    let restated = 0
+    const backend = intercepted(current, (_, method, args) => {
+      const result = passOn(current, method, args)
+      if (isBehind || /stream/i.test(method)) return result
+      return Promise.all([result, passOn(old, method, args)]).then(([first]) => first)
+    })
+    const store = await opened(new AedesStore({ backend, onRestated: () => restated++ }))
+    const history: JournalRecord[][] = [
+      [...CLIENTS, 'z'].map(session),
+      publicationToAll(1),
+      [
+        { type: 'session-removed', clientId: 'z' },
+        { type: 'retained-removed', topicName: 't/1' },
+        ...publicationToAll(2),
+      ],
+      [
+        {
+          type: 'message-sent',
+          clientId: 'b',
+          message: 1,
+          packetId: 9,
+          qos: 2,
+          retain: false,
+          subscriptionIdentifiers: [],
+          group: '\0group/t',
+        },
+      ],
+    ]
+    for (const [at, batch] of history.entries()) {
+      isBehind ||= at >= backTo
+      await store.commit(batch)
+    }
+    current = old
+    if (backTo === 0) await current.setup({ id: 'martlet' })
+    await store.commit(publicationToAll(3))
+    assert.is(restated, 1)
+    await store.close()
+    const { recovered } = await opened(new AedesStore({ backend: current }))
+    const sessions = recovered.flatMap((one) => (one.type === 'session-opened' ? [one.clientId] : []))
+    assert.equal(sessions.sort(), [...CLIENTS])
+    const retained = recovered.flatMap((one) => (one.type === 'retained-set' ? [one.topicName] : []))
+    assert.equal(retained.sort(), ['t/2', 't/3'])
+    assert.is(recovered.filter(({ type }) => type === 'message-queued').length, 8)
+    const groups = recovered.flatMap((one) => (one.type === 'message-sent' ? [one.group] : []))
+    assert.equal(groups, ['\0group/t'])
+    assert.is(recovered.filter(({ type }) => type === 'inbound-added').length, 3)
+  }
+})
+
+test('a second broker on the same backend takes it over, and the first hears of it before it writes again', async () => {
+  const backend = memoryBackend()
+  const first = await opened(new AedesStore({ backend }))
+  await first.commit(CLIENTS.map(session))
+  const second = await opened(new AedesStore({ backend }))
+  await second.commit(publicationToAll(1))
+  const refusal = await first.commit(publicationToAll(1)).catch((error: unknown) => error)
+  assert.is((refusal as StoreError).reason, 'locked')
+  assert.match((refusal as StoreError).message, 'another broker writes to it')
+  await second.commit(publicationToAll(2))
+  await Promise.all([first.close(), second.close()])
+})
+
 test('more than a failing backend may leave waiting is refused as a backlog', async () => {
   let broken = false
   const backend = intercepted(memoryBackend(), (target, method, args) =>
-    broken ? Promise.reject(new Error('away')) : passOn(target, method, args),
+    broken && !/stream/i.test(method) ? Promise.reject(new Error('away')) : passOn(target, method, args),
   )
   const store = await opened(new AedesStore({ backend, maxWaitingBytes: 1000 }))
   await store.commit([session('c')])
@@ -180,7 +248,7 @@ test('properties and expiry of retained messages and wills are kept, in mqtt-pac
   await store.commit([
     { ...stored, properties, expiresAt },
     { type: 'retained-set', topicName: stored.topicName, message: 1 },
-    { ...will, delayInterval: 0, expiryInterval: 60, properties, username: undefined, at: undefined },
+    { ...will, delayInterval: 0, expiryInterval: 60, properties, username: 'u', at: undefined },
   ])
   await store.close()
   const { recovered } = await opened(new AedesStore({ backend }))
@@ -190,6 +258,7 @@ test('properties and expiry of retained messages and wills are kept, in mqtt-pac
   const again = recovered.find((record) => record.type === 'will-set')!
   assert.equal(Buffer.from(again.properties), properties)
   assert.is(again.expiryInterval, 60)
+  assert.is(again.username, 'u')
 })
 
 test('what has not the methods of version 11 is named as that', () => {

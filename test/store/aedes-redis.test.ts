@@ -1,5 +1,5 @@
-// Sessions in a real Redis through aedes-persistence-redis: what a restart of the broker finds there, what clients notice while
-// Redis is away, and random histories on it.
+// Sessions in a real Redis through aedes-persistence-redis: what a restart of the broker finds there, and random
+// histories on it. What clients notice while Redis is away is in aedes-redis-away.test.ts.
 
 import { createRequire } from 'node:module'
 import { test as uvu } from 'uvu'
@@ -124,49 +124,6 @@ test('kill -9 at the last PUBACK loses nothing, also not a queue longer than Red
   )
   closeClients()
   await again.stopCleanly()
-  await redis.end()
-})
-
-test('while Redis is away durable publishes are refused and all else goes on; when it is back nothing was lost', async () => {
-  const redis = await new Redis(true).start()
-  // What ioredis does by default, in less time.
-  const settings = { ...redis.settings }
-  Object.assign(settings.persistence_options, { maxRetriesPerRequest: 1 })
-  let broker = await startBroker({ settings })
-  const away = await stay(broker, 'away')
-  await away.subscribe(['a', 1])
-  await away.disconnect()
-  const three = await RawClient.connect(broker, { clientId: 'three' })
-  await three.publish({ topic: 'a', payload: 'before', qos: 1 })
-  const five = await RawClient.dial(broker, connect5({ clientId: 'five' }))
-  await five.expectPacket('CONNACK')
-  await redis.kill9()
-  three.send(packets.publish({ topic: 'a', payload: 'meanwhile', qos: 1, id: 9 }))
-  await broker.waitForLog(/the store failed/)
-  five.send(publish5({ topic: 'a', payload: 'no', qos: 1, id: 1 }))
-  const refused = await five.expectPacket('PUBACK')
-  assert.is(refused.body[2], 0x97)
-  const listener = await RawClient.connect(broker, { clientId: 'l' })
-  await listener.subscribe(['live', 1])
-  five.send(publish5({ topic: 'live', payload: 'on', qos: 1, id: 2 }))
-  await five.expectPacket('PUBACK')
-  await listener.expectPublish({ text: 'on' })
-  assert.is(three.buffered, 0, 'nothing may be acknowledged')
-  await redis.start()
-  await three.expect('40 02 00 09')
-  await broker.waitForLog(/the store works again/)
-  await three.publish({ topic: 'a', payload: 'after', qos: 1 })
-  await broker.kill9()
-  closeClients()
-  broker = await startBroker({ settings })
-  const back = await stay(broker, 'away')
-  const received = await back.receive(3)
-  assert.equal(
-    received.map(({ text }) => text),
-    ['before', 'meanwhile', 'after'],
-  )
-  closeClients()
-  await broker.stopCleanly()
   await redis.end()
 })
 

@@ -11,6 +11,7 @@ import { BackendReader } from './backend-reader.ts'
 import { BackendWriter } from './backend-writer.ts'
 import type { Plan } from './plan.ts'
 import { Planner } from './planner.ts'
+import { Restatement } from './restatement.ts'
 
 export interface AedesStoreOptions {
   /** Not yet set up. */
@@ -19,6 +20,8 @@ export interface AedesStoreOptions {
   readonly maxWaitingBytes?: number
   /** ms without any answer after which the backend counts as failed; default 3000. What it does answer later counts. */
   readonly patience?: number
+  /** Hears that the backend had lost what it held, and has all of it again. */
+  readonly onRestated?: () => void
 }
 
 interface Waiting {
@@ -35,6 +38,8 @@ export class AedesStore implements DurableStore {
   readonly #backend: Backend
   readonly #planner: Planner
   readonly #writer: BackendWriter
+  readonly #restatement: Restatement
+  readonly #onRestated: () => void
   readonly #maxWaitingBytes: number
   readonly #patience: number
   #state: 'new' | 'open' | 'closed' = 'new'
@@ -46,10 +51,13 @@ export class AedesStore implements DurableStore {
   #watch: NodeJS.Timeout | undefined
   #closing: Promise<void> | undefined
 
-  constructor({ backend, maxWaitingBytes = MAX_WAITING_BYTES, patience = PATIENCE }: AedesStoreOptions) {
+  constructor(options: AedesStoreOptions) {
+    const { backend, maxWaitingBytes = MAX_WAITING_BYTES, patience = PATIENCE, onRestated = () => {} } = options
     this.#backend = backend
     this.#writer = new BackendWriter(backend)
     this.#planner = new Planner(this.#writer)
+    this.#restatement = new Restatement(backend, this.#writer, this.#planner)
+    this.#onRestated = onRestated
     this.#maxWaitingBytes = maxWaitingBytes
     this.#patience = patience
   }
@@ -103,7 +111,14 @@ export class AedesStore implements DurableStore {
     await undefined // so that `#running` is set before it ends
     for (let plan = this.#plans[0]; plan !== undefined; plan = this.#plans[0]) {
       try {
-        await plan.run(() => this.#watch?.refresh())
+        const progress = (): void => {
+          this.#watch?.refresh()
+        }
+        if (plan.mark !== undefined && !(await this.#restatement.isAsLeft(plan))) {
+          await this.#restatement.run(progress)
+          this.#onRestated()
+        }
+        await plan.run(progress)
       } catch (error) {
         this.#refuse(refusalOf(error, 'the backend'))
         break

@@ -16,14 +16,23 @@ import type { MessageStored, WillSet } from '../journal-record.ts'
 const BROKER = 'martlet-'
 const NONE = new Uint8Array(0)
 
+/** What a receiver gets, of what was published. */
+export interface How {
+  readonly qos: 1 | 2
+  readonly retain: boolean
+  readonly group: string | undefined
+}
+
 /** A message on its way to one client; `copy` tells apart what would have the same name. */
 export function queuedPacket(
   message: MessageStored,
-  { clientId, qos, retain, copy }: { clientId: string; qos: 1 | 2; retain: boolean; copy: string },
+  { clientId, qos, retain, copy, group }: { clientId: string; copy: string } & How,
 ): AedesPacket {
   // A name of its own for every receiver: Redis keeps one packet for each name, with one identifier.
   const brokerId = `${BROKER}${encodeURIComponent(clientId)}${copy}`
-  return { ...packetOf(message), qos, retain, brokerId, brokerCounter: message.message }
+  // Aedes puts there who published it; we, which shared group it came from.
+  const from = group === undefined ? {} : { clientId: group }
+  return { ...packetOf(message), qos, retain, brokerId, brokerCounter: message.message, ...from }
 }
 
 export function retainedPacket(message: MessageStored, topic: string): AedesPacket {
@@ -51,7 +60,8 @@ export function numberOf({ brokerId, brokerCounter }: AedesPacket): number | und
   return brokerId?.startsWith(BROKER) === true ? Number(brokerCounter) : undefined
 }
 
-export function willPacket({ topicName, payload, qos, retain, expiryInterval, properties }: WillSet): AedesPacket {
+export function willPacket(will: WillSet): AedesPacket {
+  const { topicName, payload, qos, retain, expiryInterval, properties, username } = will
   const decodedProperties = decoded(properties, WILL_PROPERTIES)
   const expiry = expiryInterval === Infinity ? {} : { messageExpiryInterval: expiryInterval }
   const all = { ...decodedProperties, ...expiry }
@@ -62,18 +72,19 @@ export function willPacket({ topicName, payload, qos, retain, expiryInterval, pr
     qos,
     retain,
     dup: false,
+    ...(username === undefined ? {} : { username }),
     ...(Object.keys(all).length === 0 ? {} : { properties: all }),
   }
 }
 
 /** The will of a client that was connected when the broker ended. */
 export function willOf(packet: AedesPacket, clientId: string): WillSet {
-  const { topic: topicName, payload, qos, retain = false, properties } = packet
+  const { topic: topicName, payload, qos, retain = false, properties, username } = packet
   const { messageExpiryInterval = Infinity, ...others } = (properties ?? {}) as PacketProperties
   return {
     type: 'will-set',
     clientId,
-    username: undefined,
+    username: typeof username === 'string' ? username : undefined,
     topicName,
     payload: bytesOf(payload),
     qos: qos ?? 0,

@@ -37,7 +37,10 @@ export class BackendReader {
 
   async *records(): AsyncGenerator<JournalRecord, void> {
     for await (const packet of this.#backend.createRetainedStream(COMMIT)) {
-      const { message, at } = markOf<CommitMark>(packet)
+      const mark = markOf<CommitMark>(packet)
+      const { message, at } = mark
+      this.#planner.newestMark = mark
+      this.#planner.previousOwner = mark.owner
       this.#committed = message
       this.#planner.newestMessage = message
       this.#planner.newestWallTime = at ?? -Infinity
@@ -52,7 +55,11 @@ export class BackendReader {
   }
 
   async #readPages(marks: ReadonlyMap<string, SessionMark>): Promise<void> {
-    for (const [clientId, mark] of marks) this.#planner.sessions.set(clientId, new StoredSession(clientId, mark))
+    for (const [clientId, mark] of marks) {
+      const session = new StoredSession(clientId, mark)
+      session.isPrepared = true
+      this.#planner.sessions.set(clientId, session)
+    }
     for await (const packet of this.#backend.createRetainedStream(PAGES)) {
       const [, , kind, , page] = packet.topic.split('/')
       const session = this.#planner.sessions.get(clientIdOf(packet.topic, 3))
@@ -69,7 +76,7 @@ export class BackendReader {
       id: clientId,
     })) ?? []) {
       if (topic === SESSION_FILTER) continue
-      yield {
+      const record: SubscriptionSet = {
         type: 'subscription-set',
         clientId,
         topicFilter: topic,
@@ -79,6 +86,8 @@ export class BackendReader {
         retainHandling: (rh ?? 0) as SubscriptionSet['retainHandling'],
         subscriptionIdentifier: subscriptionIdentifier ?? 0,
       }
+      session.subscriptions.set(topic, record)
+      yield record
     }
     for (const packetId of session.ids.released) yield { type: 'message-received', clientId, packetId }
     yield* this.#outgoing(session)
@@ -140,7 +149,8 @@ export class BackendReader {
     }
     entry.packetId = packetId
     session.inflight.set(packetId, entry)
-    yield { type: 'message-sent', clientId, message, packetId, qos, retain, subscriptionIdentifiers, group: undefined }
+    const group = packet.clientId?.startsWith('\0') === true ? packet.clientId : undefined
+    yield { type: 'message-sent', clientId, message, packetId, qos, retain, subscriptionIdentifiers, group }
   }
 
   async *#inbound(session: StoredSession): AsyncGenerator<JournalRecord, void> {
@@ -192,6 +202,7 @@ export class BackendReader {
         await this.#backend.delWill({ id: clientId, brokerId })
         await this.#writer.setWill(will)
       }
+      this.#planner.wills.set(clientId, will)
       yield will
     }
   }

@@ -32,7 +32,11 @@ port.on('message', ({ id, ...request }: Request & { id: number }) => {
 async function answer(request: Request): Promise<unknown> {
   switch (request.ask) {
     case 'open':
-      store = new AedesStore({ backend: await loadBackend(file, options), maxWaitingBytes })
+      store = new AedesStore({
+        backend: await loadBackend(file, options),
+        maxWaitingBytes,
+        onRestated: () => stray('it had lost what it held, and was given all of it again'),
+      })
       return store.open()
     case 'recover':
       recovering ??= store!.recover()

@@ -32,9 +32,11 @@ export class BackendWriter {
 
   /** Makes room for a session: what another broker, or a crash, left under its name goes. */
   async prepare(session: StoredSession): Promise<void> {
+    if (session.isPrepared) return
     await this.#clean(session.clientId)
     await this.markSession(session)
     await this.#backend.addSubscriptions(clientOf(session), [subscription(SESSION_FILTER, 0)])
+    session.isPrepared = true
   }
 
   async markSession(session: StoredSession): Promise<void> {
@@ -73,6 +75,7 @@ export class BackendWriter {
   // ── messages to a client ─────────────────────────────────────────────────────────────────────────────────────────
 
   async enqueue(session: StoredSession, entry: Entry): Promise<void> {
+    if (entry.isStored) return
     if (entry.isGone) return session.forget(entry)
     await this.#backend.outgoingEnqueueCombi([{ clientId: session.clientId }], entry.packet)
     entry.isStored = true

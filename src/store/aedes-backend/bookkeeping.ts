@@ -22,6 +22,9 @@ export interface CommitMark {
   readonly format: 1
   /** The newest message number. */
   readonly message: number
+  /** Which broker process wrote it, and the how manieth of its batches that was. */
+  readonly owner: string
+  readonly batch: number
   /** The newest wall time in any record, ms; null: none. */
   readonly at: number | null
 }

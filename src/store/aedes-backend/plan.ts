@@ -2,6 +2,8 @@
 // other; a stage begins when the one before it is done. A step that fails stays where it is, so running the plan again
 // goes on from there.
 
+import type { CommitMark } from './bookkeeping.ts'
+
 export type Step = () => Promise<unknown>
 
 interface Lane {
@@ -55,8 +57,12 @@ export class Plan {
   readonly commit = new Stage()
   /** What is taken away, now that it is somewhere else or wanted nowhere. */
   readonly removals = new Stage()
+  /** What says that it is complete. */
+  mark: CommitMark | undefined
   /** The newest message there is when the batch is over. */
   newestMessage = 0
+  /** Told of `newestMessage` once it is known. */
+  readonly tagged: ((message: number) => void)[] = []
   /** What the batch leaves as a topic's retained message. */
   readonly retained = new Map<string, number | undefined>()
   /** About how much memory it holds. */

@@ -7,8 +7,9 @@
 // for its identifier to be used again, so it is carried out where it stands. What is dropped goes last: it may have moved
 // to another session.
 
-import type { JournalRecord, MessageSent, MessageStored } from '../journal-record.ts'
-import { retainedPacket } from './backend-packets.ts'
+import { randomUUID } from 'node:crypto'
+import type { JournalRecord, MessageStored, WillSet } from '../journal-record.ts'
+import { type How, retainedPacket } from './backend-packets.ts'
 import type { BackendWriter } from './backend-writer.ts'
 import { COMMIT, type CommitMark, storedTopic } from './bookkeeping.ts'
 import { Plan } from './plan.ts'
@@ -36,6 +37,13 @@ export class Planner {
   readonly sessions = new Map<string, StoredSession>()
   /** Topic → message. */
   readonly retained = new Map<string, number>()
+  readonly wills = new Map<string, WillSet>()
+  /** What the backend's mark should be now; undefined: it has none yet. */
+  newestMark: CommitMark | undefined
+  /** Who wrote the mark found at the start. */
+  previousOwner: string | undefined
+  readonly #owner: string = randomUUID()
+  #batches = 0
   readonly #messages = new Map<number, Known>()
   readonly #writer: BackendWriter
   newestMessage = 0
@@ -52,8 +60,15 @@ export class Planner {
     for (const record of batch) this.#apply(record, plan, unreferenced)
     for (const number of unreferenced) if (this.#messages.get(number)?.references === 0) this.#messages.delete(number)
     plan.newestMessage = this.newestMessage
-    const mark = this.#mark()
-    if (batch.length > 0) plan.commit.add('commit', () => this.#writer.mark(COMMIT, mark))
+    for (const tag of plan.tagged) tag(plan.newestMessage)
+    if (batch.length > 0) {
+      const mark = this.#mark()
+      plan.mark = mark
+      plan.commit.add('commit', async () => {
+        await this.#writer.mark(COMMIT, mark)
+        this.newestMark = mark
+      })
+    }
     return plan
   }
 
@@ -71,13 +86,17 @@ export class Planner {
     return known.record
   }
 
+  messageOf(number: number): MessageStored | undefined {
+    return this.#messages.get(number)?.record
+  }
+
   isKnown(message: number): boolean {
     return this.#messages.has(message)
   }
 
   #mark(): CommitMark {
     const at = Number.isFinite(this.newestWallTime) ? this.newestWallTime : null
-    return { format: 1, message: this.newestMessage, at }
+    return { format: 1, message: this.newestMessage, at, owner: this.#owner, batch: ++this.#batches }
   }
 
   #seen(at: number | undefined): void {
@@ -102,9 +121,11 @@ export class Planner {
         return
       case 'will-set':
         this.#seen(record.at)
+        this.wills.set(record.clientId, record)
         plan.changes.add(record.clientId, () => this.#writer.setWill(record))
         return
       case 'will-removed':
+        this.wills.delete(record.clientId)
         plan.changes.add(record.clientId, () => this.#writer.removeWill(record.clientId))
         return
       case 'session-removed':
@@ -131,13 +152,15 @@ export class Planner {
         plan.changes.add(clientId, () => writer.markSession(session))
         return
       case 'subscription-set':
+        session.subscriptions.set(record.topicFilter, record)
         plan.changes.add(clientId, () => writer.subscribe(session, record))
         return
       case 'subscription-removed':
+        session.subscriptions.delete(record.topicFilter)
         plan.changes.add(clientId, () => writer.unsubscribe(session, record.topicFilter))
         return
       case 'message-queued': {
-        const entry = this.#enqueue(session, record, plan)
+        const entry = this.#enqueue(session, { ...record, group: undefined }, plan)
         if (entry !== undefined) session.enqueue(entry)
         return
       }
@@ -149,8 +172,9 @@ export class Planner {
       case 'message-sent': {
         this.#free(session, record.packetId, plan, release) // given out again only when it was free
         const waiting = session.take(record.message)
-        const isSame = waiting?.packet.qos === record.qos && waiting.packet.retain === record.retain
-        const entry = isSame ? waiting : this.#enqueue(session, record, plan)
+        const { packet } = waiting ?? {}
+        const isSame = packet?.qos === record.qos && packet.retain === record.retain && packet.clientId === record.group
+        const entry = isSame ? waiting! : this.#enqueue(session, record, plan)
         if (waiting !== undefined && !isSame) this.#drop(session, waiting, plan, release)
         if (entry === undefined) return
         entry.packetId = record.packetId
@@ -170,6 +194,7 @@ export class Planner {
       case 'inbound-added': {
         const { packetId } = record
         session.ids.inbound.add(packetId)
+        plan.tagged.push((message) => session.inboundTags.set(packetId, message))
         plan.changes.add(clientId, () => writer.addInbound(session, packetId, plan.newestMessage))
         plan.pages.add(clientId, () => writer.writeInbound(session))
         return
@@ -177,6 +202,7 @@ export class Planner {
       case 'inbound-released': {
         const { packetId } = record
         if (!session.ids.inbound.delete(packetId)) return
+        session.inboundTags.delete(packetId)
         plan.changes.add(clientId, () => writer.releaseInbound(session, packetId))
         plan.pages.add(clientId, () => writer.writeInbound(session))
         return
@@ -206,12 +232,12 @@ export class Planner {
 
   #enqueue(
     session: StoredSession,
-    { message, qos, retain }: Pick<MessageSent, 'message' | 'qos' | 'retain'>,
+    { message, ...how }: How & { readonly message: number },
     plan: Plan,
   ): Entry | undefined {
     const record = this.refer(message)
     if (record === undefined) return undefined // after damage: as everywhere, what nobody brought is not there
-    const entry = session.newEntry(record, qos, retain)
+    const entry = session.newEntry(record, how)
     plan.changes.add(session.clientId, () => this.#writer.enqueue(session, entry))
     return entry
   }

@@ -2,8 +2,8 @@
 // sessions, the messages in their queues and in flight, identifiers in use. No backend is asked anything here.
 
 import type { AedesPacket } from '../aedes/aedes-packet.ts'
-import type { MessageStored } from '../journal-record.ts'
-import { queuedPacket } from './backend-packets.ts'
+import type { MessageStored, SubscriptionSet } from '../journal-record.ts'
+import { type How, queuedPacket } from './backend-packets.ts'
 import type { IdKind, SessionMark } from './bookkeeping.ts'
 
 /** A message's place in one session. */
@@ -74,6 +74,11 @@ export class IdPages {
     }
   }
 
+  /** All pages are to be written again. */
+  touch(): void {
+    for (const page of this.#pages.keys()) this.#dirty.add(page)
+  }
+
   /** All go, and their pages with the next `write`. */
   clear(): void {
     for (const page of this.#pages.keys()) this.#dirty.add(page)
@@ -90,6 +95,9 @@ function pageOf(id: number): number {
 export class StoredSession {
   readonly clientId: string
   mark: SessionMark
+  /** The backend has its mark, and nothing of others under its name. */
+  isPrepared = false
+  readonly subscriptions = new Map<string, SubscriptionSet>()
   /** Waiting, by message; a message may wait more than once. */
   readonly #queue = new Map<number, Entry[]>()
   readonly inflight = new Map<number, Entry>()
@@ -98,6 +106,8 @@ export class StoredSession {
   readonly ids: Readonly<Record<IdKind, IdPages>> = { inbound: new IdPages(), released: new IdPages() }
   /** How many entries there are of a message, those on their way in or out too. */
   readonly #entries = new Map<number, number>()
+  /** The newest message of the batch an inbound identifier came in; absent: of an earlier process. */
+  readonly inboundTags = new Map<number, number>()
   /** Names given out so far to what would have had the same. */
   #copies = 0
 
@@ -123,16 +133,16 @@ export class StoredSession {
 
   /** All that wait or are in flight. */
   *live(): Generator<Entry, void> {
-    for (const waiting of this.#queue.values()) yield* waiting
     yield* this.inflight.values()
+    for (const waiting of this.#queue.values()) yield* waiting
   }
 
-  newEntry(message: MessageStored, qos: 1 | 2, retain: boolean): Entry {
+  newEntry(message: MessageStored, how: How): Entry {
     const { clientId } = this
     const count = this.#entries.get(message.message) ?? 0
     this.#entries.set(message.message, count + 1)
     const copy = count > 0 ? `~${Date.now().toString(36)}.${++this.#copies}` : ''
-    return new Entry(message.message, queuedPacket(message, { clientId, qos, retain, copy }))
+    return new Entry(message.message, queuedPacket(message, { ...how, clientId, copy }))
   }
 
   /** An identifier nothing is in flight under: the interface removes by identifier only. */
@@ -140,6 +150,18 @@ export class StoredSession {
     let id = 65535
     while (this.inflight.has(id) && id > 1) id--
     return id
+  }
+
+  /** The backend has lost all of it: nothing is stored. */
+  lose(): void {
+    this.isPrepared = false
+    for (const entry of this.held) if (entry.isGone) this.forget(entry)
+    this.held.clear()
+    for (const entry of this.live()) {
+      entry.isStored = false
+      entry.told = undefined
+    }
+    for (const ids of Object.values(this.ids)) ids.touch()
   }
 
   /** The backend has it no more, or never had it and never will. */

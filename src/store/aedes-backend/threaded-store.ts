@@ -111,7 +111,10 @@ export class ThreadedStore implements DurableStore {
   }
 
   #listen(output: Readable): void {
-    createInterface({ input: output }).on('line', (line) => this.#options.onStray(line))
+    createInterface({ input: output }).on('line', (line) => {
+      // An error comes with its stack; its first line will do.
+      if (line.trim() !== '' && !/^\s+at /.test(line)) this.#options.onStray(line)
+    })
   }
 
   #end(why: string): void {
