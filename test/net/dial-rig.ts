@@ -119,7 +119,8 @@ export class Dialing {
       this.#wake()
     })
     this.#servers.push(server)
-    server.listen('path' in where ? where : { ...where, host: '127.0.0.1' })
+    // Where the queue overflows, a SYN is sent again after a second.
+    server.listen('path' in where ? where : { ...where, host: '127.0.0.1', backlog: 4096 })
     await once(server, 'listening')
     return 'path' in where ? 0 : (server.address() as { port: number }).port
   }
