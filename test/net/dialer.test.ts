@@ -89,8 +89,11 @@ test(
   'IPv6, where there is any',
   withDialing(async (dialing) => {
     const server = createServer((socket) => socket.on('error', () => {})).listen(0, '::1')
-    const [what] = await Promise.race([once(server, 'listening').then(() => ['listening']), once(server, 'error')])
-    if (what !== 'listening') return
+    const there = await once(server, 'listening').then(
+      () => true,
+      () => false,
+    )
+    if (!there) return
     const { port } = server.address() as { port: number }
     const asker = dialing.dial({ host: '::1', port })
     await dialing.until(() => asker.told.includes('connected'))
@@ -180,8 +183,8 @@ test(
     assert.equal(dialing.lines, ['a connection reached itself: nobody listens there ELOOP'])
     assert.is(dialing.reactor.memory.totals[Total.Connected], 0)
     // No TIME_WAIT: who should listen there can, whatever options its socket has.
-    const hex = port.toString(16).toUpperCase().padStart(4, '0')
-    assert.not.match(readFileSync('/proc/net/tcp', 'utf8'), new RegExp(`:${hex} `))
+    const end = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`
+    assert.not.ok(readFileSync('/proc/net/tcp', 'utf8').includes(`${end} ${end}`))
     assert.is(await dialing.serve(() => {}, { port }), port)
   }),
 )
