@@ -38,8 +38,17 @@ const mosquittoSettings = [
   'set_tcp_nodelay true',
 ]
 
+/** As durable as it gets: everything is written to disk, though not synced, at most a second after it changed. */
+const mosquittoPersistence = [
+  'persistence true',
+  'autosave_on_changes true',
+  'autosave_interval 1',
+  'user root', // else a Mosquitto that root starts cannot write into the folder
+]
+
 /**
- * The broker for a word of --broker: `martlet`, `floor`, `mosquitto`, or `NAME=COMMAND` with `{port}` and `{folder}` in
+ * The broker for a word of --broker: `martlet`, `martlet-fsync` and its likes with persistence, `floor`, `mosquitto`,
+ * `mosquitto-disk` with persistence, or `NAME=COMMAND` with `{port}` and `{folder}` in
  * the command. Throws an Error that says why when it cannot be run here.
  */
 export async function findBroker(word: string, floor: string): Promise<Broker> {
@@ -48,8 +57,13 @@ export async function findBroker(word: string, floor: string): Promise<Broker> {
   if (word === 'floor')
     return { name: 'floor', version: '', protocols: ['tcp'], command: async (port) => [floor, String(port)] }
   if (word === 'martlet') return martlet()
-  if (word === 'mosquitto') return mosquitto()
-  throw new RangeError(`no broker ${word}; there are martlet, floor, mosquitto, and NAME=COMMAND with {port} in it`)
+  if (word === 'mosquitto') return mosquitto(word, [])
+  if (word === 'mosquitto-disk') return mosquitto(word, mosquittoPersistence)
+  const durability = /^martlet-(fsync|os|none)$/.exec(word)?.[1]
+  if (durability !== undefined) return durableMartlet(word, durability)
+  throw new RangeError(
+    `no broker ${word}; there are martlet, martlet-fsync, martlet-os, martlet-none, floor, mosquitto, mosquitto-disk, and NAME=COMMAND with {port} in it`,
+  )
 }
 
 function custom(name: string, line: string): Broker {
@@ -87,19 +101,45 @@ async function martlet(): Promise<Broker> {
   }
 }
 
-function mosquitto(): Broker {
+/** Persistence on, in the broker's folder, and like Mosquitto's no limit on how many messages wait. */
+async function durableMartlet(name: string, durability: string): Promise<Broker> {
+  const plain = await martlet()
+  return {
+    name,
+    version: plain.version,
+    protocols: ['tcp'],
+    command: async (port, folder) => {
+      const file = join(folder, 'martlet.yaml')
+      const settings = {
+        listeners: [{ port, host: '127.0.0.1' }],
+        allow_anonymous: true,
+        persistence: true,
+        persistence_location: join(folder, 'data'),
+        durability,
+        max_queued_messages: 0,
+      }
+      const lines = Object.entries(settings).map(([key, value]) => `${key}: ${JSON.stringify(value)}\n`)
+      await writeFile(file, lines.join(''))
+      const [node, script] = await plain.command(port, folder, 'tcp')
+      return [node!, script!, '--config', file]
+    },
+  }
+}
+
+function mosquitto(name: string, more: readonly string[]): Broker {
   // Debian puts it where only root's PATH looks.
   const found = ['mosquitto', '/usr/sbin/mosquitto', '/usr/local/sbin/mosquitto']
     .map((program) => ({ program, run: spawnSync(program, ['-h'], { encoding: 'utf8' }) }))
     .find(({ run }) => run.error === undefined)
   if (!found) throw new Error('it is not installed')
   return {
-    name: 'mosquitto',
+    name,
     version: /version (\S+)/.exec(found.run.stdout)?.[1] ?? '',
     protocols: ['tcp', 'websocket', 'tls'],
     command: async (port, folder, protocol) => {
       const file = join(folder, 'mosquitto.conf')
       const lines = [`listener ${port} 127.0.0.1`, ...mosquittoSettings]
+      if (more.length > 0) lines.push(`persistence_location ${folder}/`, ...more)
       if (protocol === 'websocket') lines.push('protocol websockets')
       if (protocol === 'tls')
         for (const [key, path] of Object.entries(certificate(folder))) lines.push(`${key} ${path}`)

@@ -1,6 +1,7 @@
 // npm run bench: measures brokers in shapes and prints tables. It judges brokers from outside, over their sockets and
 // what the kernel counted, so it imports nothing of Martlet's.
-import { availableParallelism, cpus, loadavg, release } from 'node:os'
+import { statfsSync } from 'node:fs'
+import { availableParallelism, cpus, loadavg, release, tmpdir } from 'node:os'
 import { Command, InvalidArgumentError } from 'commander'
 import { type Broker, findBroker } from './brokers.ts'
 import { measureShape, type Row, type Step } from './campaign.ts'
@@ -59,6 +60,8 @@ async function main(): Promise<number> {
   }
   const programs = await compile()
   const brokers = await findBrokers(options.broker, programs.floor)
+  if (brokers.some(({ name }) => /-(fsync|os|none|disk)$/.test(name)) && inMemory(tmpdir()))
+    console.error(`${tmpdir()} is in memory, where a sync costs nothing: set TMPDIR to a folder on a disk`)
   const before = loadavg()[0]!
   const rows: Row[] = []
   for (const shape of chosen) {
@@ -89,6 +92,10 @@ async function findBrokers(words: readonly string[], floor: string): Promise<Bro
   }
   return found
 }
+
+const TMPFS_MAGIC = 0x01021994
+
+const inMemory = (folder: string): boolean => statfsSync(folder).type === TMPFS_MAGIC
 
 function progress({ shape, broker, run, result }: Step): void {
   const words = result instanceof Error ? `failed: ${result.message}` : `${result.cpuUs} µs of CPU`

@@ -1,7 +1,7 @@
 // The tables: CPU per delivery with ratios and verdicts, goodput and latency, connections. As text or as Markdown. Pure.
 import { type Cell, medianOf, type Row, valuesOf } from './campaign.ts'
 import { spread } from './statistics.ts'
-import { judge, ratio } from './verdict.ts'
+import { DURABLE_MOSQUITTO, judge, ratio } from './verdict.ts'
 
 export interface ReportOptions {
   readonly subject: string // the broker under test
@@ -25,7 +25,9 @@ export function report(rows: readonly Row[], options: ReportOptions): string {
 }
 
 function costTable(rows: readonly Row[], { subject, brokers, cost }: ReportOptions): Table {
-  const references = ['floor', 'mosquitto'].filter((name) => brokers.includes(name) && name !== subject)
+  const references = ['floor', 'mosquitto', DURABLE_MOSQUITTO].filter(
+    (name) => brokers.includes(name) && name !== subject,
+  )
   const title =
     cost === 'cpuUs' ? 'Broker CPU per delivered message, µs' : 'Broker instructions (user) per delivered message'
   return {

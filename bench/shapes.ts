@@ -7,6 +7,8 @@ export type Target =
   | { readonly kind: 'floor'; readonly times: number }
   /** Resident memory per idle connection, as a slope. */
   | { readonly kind: 'memory'; readonly bytes: number }
+  /** Messages a second, and so many times those of Mosquitto with its persistence on. */
+  | { readonly kind: 'rate'; readonly perSecond: number; readonly timesMosquitto: number }
   /** Resident memory after a burst, in percent of what it was before. */
   | { readonly kind: 'after'; readonly percent: number }
   /** Median latency not above Mosquitto's. */
@@ -111,12 +113,22 @@ export const shapes: readonly Shape[] = [
     target: { kind: 'floor', times: 2 },
   },
   {
-    name: 'persistent',
-    title: '10 pairs, QoS 1, sessions that outlive the connection',
+    name: 'durable',
+    title: '10 pairs, QoS 1, persistent sessions',
     kind: 'traffic',
     load: [...pairs, '--qos', '1', '--persist'],
     countedMessages: 500_000,
     extra: true,
+    target: { kind: 'rate', perSecond: 100_000, timesMosquitto: 5 },
+  },
+  {
+    name: 'durable-away',
+    title: 'the same, subscribers away',
+    kind: 'traffic',
+    load: [...pairs, '--qos', '1', '--persist', '--away'],
+    countedMessages: 200_000,
+    extra: true,
+    target: { kind: 'rate', perSecond: 40_000, timesMosquitto: 5 },
   },
   {
     name: 'latency',

@@ -1,6 +1,9 @@
 // Holds a shape's figures against its target. Pure.
 import { type Cell, medianOf, type Row } from './campaign.ts'
 
+/** Mosquitto with its persistence on, as brokers.ts names it. */
+export const DURABLE_MOSQUITTO = 'mosquitto-disk'
+
 export type Verdict = 'met' | 'not met' | 'invalid' | 'not measured'
 
 export interface Judgement {
@@ -24,6 +27,8 @@ export function judge(row: Row, subject: string): Judgement | undefined {
       ])
     case 'memory':
       return compare(`≤ ${target.bytes} bytes`, target.bytes, medianOf(cell, 'bytesPerConnection'), bytes, [cell])
+    case 'rate':
+      return rate(row, subject, target)
     case 'after':
       return compare(`≤ ${target.percent} %`, target.percent, medianOf(cell, 'rssAfterPct'), percent, [cell])
     case 'latency':
@@ -33,6 +38,27 @@ export function judge(row: Row, subject: string): Judgement | undefined {
       ])
   }
 }
+
+/** Two conditions in one verdict: an absolute one, and one beside the broker everybody knows. */
+function rate(
+  row: Row,
+  subject: string,
+  { perSecond, timesMosquitto }: { readonly perSecond: number; readonly timesMosquitto: number },
+): Judgement {
+  const wanted = `≥ ${grouped(perSecond)}/s, ≥ ${timesMosquitto} × ${DURABLE_MOSQUITTO}`
+  const cells = [cellOf(row, subject), cellOf(row, DURABLE_MOSQUITTO)]
+  if (cells.some((cell) => cell !== undefined && cell.faults.length > 0))
+    return { verdict: 'invalid', wanted, found: '' }
+  const found = medianOf(cells[0], 'deliveredPerS')
+  if (found === undefined) return { verdict: 'not measured', wanted, found: '' }
+  const factor = ratio(row, subject, DURABLE_MOSQUITTO, 'deliveredPerS')
+  const words = `${grouped(found)}/s${factor === undefined ? '' : `, ${times(factor)}`}`
+  if (found < perSecond || (factor !== undefined && factor < timesMosquitto))
+    return { verdict: 'not met', wanted, found: words }
+  return { verdict: factor === undefined ? 'not measured' : 'met', wanted, found: words }
+}
+
+const grouped = (value: number): string => Math.round(value).toLocaleString('en-US')
 
 function compare(
   wanted: string,

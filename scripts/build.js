@@ -6,9 +6,11 @@ import { createHash } from 'node:crypto'
 import {
   copyFileSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   realpathSync,
   rmSync,
   statSync,
@@ -61,7 +63,12 @@ export function sanitizedAddon() {
   const folder = at('build', 'sanitized')
   mkdirSync(folder, { recursive: true })
   for (const name of ['binding.gyp', 'native', 'package.json', 'node_modules']) {
-    if (!existsSync(join(folder, name))) symlinkSync(at(name), join(folder, name))
+    const link = join(folder, name)
+    if (lstatSync(link, { throwIfNoEntry: false })?.isSymbolicLink() && readlinkSync(link) === at(name)) continue
+    // A checkout that was copied or moved: its links lead to the old one, whose sources would be compiled.
+    rmSync(link, { force: true })
+    rmSync(join(folder, 'build'), { recursive: true, force: true })
+    symlinkSync(at(name), link)
   }
   const flags = '-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g'
   nodeGypBuild(folder, [flags], { CXXFLAGS: flags, LDFLAGS: flags })

@@ -26,8 +26,16 @@ export { ReasonCode } from './mqtt/reason-code.ts'
 export type { PeerIdentity } from './net/connection.ts'
 export type { ListeningAddress, ListenOptions, Martlet } from './server/martlet.ts'
 export type { DurableStore } from './store/durable-store.ts'
-export type { StoreMetrics } from './store/journal/store-events.ts'
 export type { JournalRecord } from './store/journal-record.ts'
+export {
+  type Durability,
+  JournalStore,
+  type JournalStoreOptions,
+  type RecoveryProgress,
+  type StoreEvent,
+  type StoreMetrics,
+} from './store/journal-store.ts'
+export { StoreError } from './store/store-error.ts'
 export type { Logger } from './telemetry/log.ts'
 
 /** Settings as in docs/configuration.md, in camelCase, and what only a program can give. */
@@ -35,7 +43,7 @@ export type CreateBrokerOptions = ConfigurationOptions &
   Hooks & {
     /** Default: says nothing. */
     readonly log?: Logger
-    /** Default: memory only. */
+    /** Default: what `persistence` says. Opened and closed by the broker. */
     readonly store?: DurableStore
     /** For tests that drive time. */
     readonly clock?: Clock

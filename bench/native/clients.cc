@@ -59,6 +59,9 @@ void Clients::connect_all(ClientEvents& events, uint32_t from, uint32_t to) {
 void Clients::open(Client& client) {
   client.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (client.fd < 0) give_up("socket: %s", strerror(errno));
+  client.in.clear();  // it may have been connected before
+  client.out.clear();
+  client.out_sent = 0;
   int on = 1;
   setsockopt(client.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   sockaddr_in address{};

@@ -28,6 +28,8 @@ const char* const kUsage = R"(load: closed-loop MQTT load generator (3.1.1 and 5
   --base N                               idle: memory is the slope between N and all connections (0)
   --calm T                               burst: memory counts when it has not moved for so long (5)
   --v5  --persist  --json
+  --away                                 pair with --persist and a QoS: subscribers leave, come back at the end and take
+                                         everything; the window closes on acknowledgements, which are what is counted
 )";
 
 [[noreturn]] void usage_error(const std::string& what) {
@@ -97,7 +99,7 @@ Options parse_options(int count, char** arguments) {
   number("--calm", o.calm_seconds, 0, 600);
   number("--base", o.base, 0, 1e6);
   std::map<std::string, bool*> switches = {
-      {"--gate", &o.gate}, {"--v5", &o.mqtt5}, {"--persist", &o.persist}, {"--json", &o.json}};
+      {"--gate", &o.gate}, {"--v5", &o.mqtt5}, {"--persist", &o.persist}, {"--away", &o.away}, {"--json", &o.json}};
 
   for (int i = 1; i < count; i++) {
     std::string name = arguments[i];
@@ -114,6 +116,7 @@ Options parse_options(int count, char** arguments) {
       usage_error("no option " + name);
     }
   }
+  if (o.away && (o.shape != Shape::pair || !o.persist || !o.qos)) usage_error("--away needs pair, --persist and --qos");
   if (o.shape == Shape::pair) o.subscribers = o.publishers;
   if (o.shape == Shape::idle || o.shape == Shape::burst || o.shape == Shape::storm) o.subscribers = 0;
   return o;

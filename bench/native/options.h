@@ -29,6 +29,7 @@ struct Options {
   uint32_t base = 0;           // idle: memory is the slope between this many connections and all of them
   bool mqtt5 = false;
   bool persist = false;  // subscribers ask for sessions that outlive the connection
+  bool away = false;     // pair, QoS 1 and 2, persist: subscribers leave before the first message and come for all at the end
   bool json = false;
 };
 

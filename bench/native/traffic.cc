@@ -58,6 +58,7 @@ TrafficReport Traffic::run() {
   }
   measure(report);
   if (!options_.messages) drain();
+  if (options_.away) collect();
   report.lost = sent_ * copies_ - delivered_;
   report.repeated = repeated_;
   report.reordered = reordered_;
@@ -82,6 +83,8 @@ void Traffic::connect() {
     clients_.poll(*this, 10);
     if (now_ns() > deadline) give_up("only %lu of %u SUBACKs in time", subscribed_, options_.subscribers);
   }
+  if (options_.away)
+    for (uint32_t i = options_.publishers; i < clients_.size(); i++) clients_.disconnect(clients_[i]);
   clients_.connect_all(*this, 0, options_.publishers);
   uint64_t now = now_ns();
   double interval = 1e9 / options_.rate;
@@ -99,14 +102,14 @@ void Traffic::warm_up() {
 
 void Traffic::measure(TrafficReport& report) {
   ProcessMeter broker(options_.pid), self(0);
-  uint64_t sent = sent_, delivered = delivered_, start = now_ns();
+  uint64_t sent = sent_, before = counted(), start = now_ns();
   double broker_cpu = options_.pid ? broker.cpu_seconds() : 0, load_cpu = self.cpu_seconds();
   measuring_ = true;
   if (options_.messages) {
     message_limit_ = sent_ + options_.messages;
     for (uint32_t i = 0; i < options_.publishers; i++) make_ready(i);
-    Patience patience(delivered_);
-    while (sent_ < message_limit_ && patience.lasts(delivered_)) step();
+    Patience patience(counted());
+    while (sent_ < message_limit_ && patience.lasts(counted())) step();
     drain();
   } else {
     uint64_t end = start + static_cast<uint64_t>(options_.seconds * 1e9);
@@ -115,7 +118,7 @@ void Traffic::measure(TrafficReport& report) {
   measuring_ = false;
   report.seconds = static_cast<double>(now_ns() - start) / 1e9;
   report.sent = sent_ - sent;
-  report.delivered = delivered_ - delivered;
+  report.delivered = counted() - before;
   report.load_cpu = self.cpu_seconds() - load_cpu;
   if (options_.pid) {
     report.broker_cpu = broker.cpu_seconds() - broker_cpu;
@@ -125,8 +128,15 @@ void Traffic::measure(TrafficReport& report) {
 
 // Publishes nothing; ends when every copy has arrived, or when nothing has for a while.
 void Traffic::drain() {
+  Patience patience(counted());
+  while (counted() < sent_ * copies_ && patience.lasts(counted())) clients_.poll(*this, 10);
+}
+
+// The subscribers come back for what was published while they were away.
+void Traffic::collect() {
+  clients_.connect_all(*this, options_.publishers, static_cast<uint32_t>(clients_.size()));
   Patience patience(delivered_);
-  while (delivered_ < sent_ * copies_ && patience.lasts(delivered_)) clients_.poll(*this, 10);
+  while (delivered_ < sent_ && patience.lasts(delivered_)) clients_.poll(*this, 10);
 }
 
 void Traffic::step() {
@@ -161,6 +171,7 @@ bool Traffic::may_publish(uint32_t index) const {
   const Publisher& publisher = publishers_[index];
   if (sent_ >= message_limit_) return false;
   if (options_.qos && publisher.unacknowledged >= clients_[index].receive_maximum) return false;
+  if (options_.away) return publisher.unacknowledged < options_.window;
   return publisher.sent * uint64_t{copies_} < publisher.delivered + uint64_t{options_.window} * copies_;
 }
 
@@ -196,6 +207,7 @@ void Traffic::publish(uint32_t index, uint64_t stamp_time) {
     client.out[at + publisher.message.packet_id_at + 1] = static_cast<char>(publisher.next_packet_id);
     if (!++publisher.next_packet_id) publisher.next_packet_id = 1;
     publisher.unacknowledged++;
+    if (options_.away) publisher.sent_at.push_back(stamp_time);
   }
   Stamp stamp{stamp_time, run_, static_cast<uint16_t>(index), ++publisher.sent};
   memcpy(&client.out[at + publisher.message.payload_at], &stamp, sizeof stamp);
@@ -212,7 +224,13 @@ void Traffic::on_connected(Client& client) {
 void Traffic::on_subscribed(Client&) { subscribed_++; }
 
 void Traffic::on_acknowledged(Client& client) {
-  publishers_[client.index].unacknowledged--;
+  Publisher& publisher = publishers_[client.index];
+  publisher.unacknowledged--;
+  acknowledged_++;
+  if (options_.away) {
+    if (measuring_) latencies_.record((now_ns() - publisher.sent_at.front()) / 1000);
+    publisher.sent_at.pop_front();
+  }
   make_ready(client.index);
 }
 
@@ -242,5 +260,5 @@ void Traffic::count(Stream& stream, const Stamp& stamp) {
   delivered_++;
   publishers_[stamp.publisher].delivered++;
   make_ready(stamp.publisher);
-  if (measuring_) latencies_.record((now_ns() - stamp.time) / 1000);
+  if (measuring_ && !options_.away) latencies_.record((now_ns() - stamp.time) / 1000);
 }

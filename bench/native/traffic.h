@@ -2,11 +2,13 @@
 //
 // A publisher never has more than `window` messages whose deliveries (all copies) are outstanding: no broker is pushed
 // into dropping, and every figure is goodput. The loop closes on deliveries, not on acknowledgements, so QoS 0 is held
-// back too. Each payload begins with a stamp: when it was sent (or, at a given rate, when it was due), by whom, in which
+// back too. With --away, where nobody takes what is published until the end, it closes on acknowledgements instead, and they
+// are what is counted; at the end every message must be there. Each payload begins with a stamp: when it was sent (or, at a given rate, when it was due), by whom, in which
 // run and as which message of that publisher. That is how lost, repeated and reordered messages are told apart.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <vector>
 
@@ -34,6 +36,7 @@ struct Publisher {
   uint32_t sent = 0;
   uint64_t delivered = 0;  // copies that arrived
   uint32_t unacknowledged = 0;
+  std::deque<uint64_t> sent_at;  // away: ns, of those
   uint16_t next_packet_id = 1;
   uint64_t next_due = 0;  // ns, when there is a rate
   bool ready = false;     // stands in the list of publishers to be pumped
@@ -60,7 +63,7 @@ class Traffic final : ClientEvents {
   /** Connects, warms up, measures, drains, disconnects. */
   TrafficReport run();
 
-  /** Send (or due) to delivery, in microseconds. */
+  /** Send (or due) to delivery, away: to acknowledgement, in microseconds. */
   const Histogram& latencies() const { return latencies_; }
 
  private:
@@ -73,6 +76,9 @@ class Traffic final : ClientEvents {
   void warm_up();
   void measure(TrafficReport& report);
   void drain();
+  void collect();
+  /** What the run counts: deliveries, or acknowledgements while the subscribers are away. */
+  uint64_t counted() const { return options_.away ? acknowledged_ : delivered_; }
   void step();
   bool pump(uint32_t index, uint64_t now);
   bool may_publish(uint32_t index) const;
@@ -97,6 +103,7 @@ class Traffic final : ClientEvents {
   uint64_t subscribed_ = 0;
   uint64_t sent_ = 0;
   uint64_t delivered_ = 0;
+  uint64_t acknowledged_ = 0;
   uint64_t repeated_ = 0;
   uint64_t reordered_ = 0;
 };

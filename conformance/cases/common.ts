@@ -4,7 +4,6 @@ import type { Client } from '../client.ts'
 import type { ConnectArguments, Context } from '../context.ts'
 import type { Packet } from '../packet.ts'
 import { describe } from '../packet.ts'
-import { reasonText } from '../protocol.ts'
 import * as wire from '../wire.ts'
 
 export interface Pair {
@@ -137,6 +136,3 @@ export const timePasses = (milliseconds: number): Promise<void> =>
   new Promise((resolve) => {
     setTimeout(resolve, milliseconds)
   })
-
-/** SUBACK codes as words. */
-export const codesText = (packet: Packet): string => (packet.codes ?? []).map(reasonText).join(', ')

@@ -15,14 +15,17 @@ import { TimerLoop } from '../timers/timer-loop.ts'
 import { Client } from './client.ts'
 import type { BrokerContext, Wire } from './context.ts'
 import type { Deadline } from './deadlines.ts'
+import { DroppedMessages } from './dropped-messages.ts'
 import { BrokerEvents } from './events.ts'
 import { ExpirySweep } from './expiry-sweep.ts'
 import type { Hooks } from './hooks.ts'
 import { Journal } from './journal.ts'
 import { type ListenerRules, ListenerTable } from './listener-rules.ts'
+import { v8Heap } from './overload/heap.ts'
 import { MemoryReturn } from './overload/memory-return.ts'
 import { Overload } from './overload/overload.ts'
 import { type OutgoingMessage, OwnPublications } from './own-publications.ts'
+import { Pager } from './pager.ts'
 import { Publication } from './publication.ts'
 import { type Recovered, recover } from './recovery.ts'
 import { RetainedStore } from './retained-store.ts'
@@ -68,6 +71,8 @@ const RETRY_LIMIT = 100
 const SWEEP_INTERVAL = 1000
 /** How often a store that failed is offered again what it refused, ms. */
 const STORE_RETRY = 1000
+/** A replay of so many leaves hundreds of megabytes behind. */
+const MANY_RECORDS = 100_000
 
 export class Broker implements ReactorReceiver {
   readonly settings: BrokerSettings
@@ -136,6 +141,7 @@ export class Broker implements ReactorReceiver {
       events,
       journal,
       listeners: new ListenerTable(settings.overload),
+      pager: new Pager({ store, windowBytes: settings.queueWindow }),
       router: new Router(reactor, settings.maxTopicLevels, () => context),
       shortcuts: new Shortcuts(outbox, memory.decisions, settings.shortcutAfter),
       overload,
@@ -241,8 +247,16 @@ export class Broker implements ReactorReceiver {
   }
 
   /** Puts back what the store remembers; before any listener opens. */
-  recover(): Promise<Recovered> {
-    return recover(this.#parts.store, this.#context)
+  async recover(): Promise<Recovered> {
+    const recovered = await recover(this.#parts.store, this.#context)
+    // What the replay left behind is collected before anybody connects, not while they do.
+    if (recovered.records > MANY_RECORDS) v8Heap.collect()
+    return recovered
+  }
+
+  /** How many messages never reached a client, by reason, in its present session; all 0 if none was, or there is no session. */
+  droppedFor(clientId: string): Readonly<DroppedMessages> {
+    return this.#context.sessions.get(clientId)?.dropped ?? new DroppedMessages()
   }
 
   /** Publishes as the broker itself. Throws a TypeError when the topic is no Topic Name. Returns whether anybody subscribed. */

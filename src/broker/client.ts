@@ -69,6 +69,7 @@ export class Client extends ClientIntake implements ConnectionReceiver, Deadline
 
   handleOverflowed(frames: number): void {
     this.context.counters.droppedOutputFull += frames
+    this.session?.countDropped('outputFull', frames)
     this.context.throttled.warn(
       `overflow:${this.clientId}`,
       this.context.clock.now(),
@@ -269,6 +270,11 @@ export class Client extends ClientIntake implements ConnectionReceiver, Deadline
       this.context.journal.begin()
       this.end({ reason: 'reads too slowly', reasonCode: ReasonCode.QuotaExceeded })
     })
+  }
+
+  queueUnreadable(): void {
+    this.context.journal.begin()
+    this.end({ reason: 'its queued messages cannot be read', reasonCode: ReasonCode.UnspecifiedError })
   }
 
   /** Ends the connection at once: it takes nothing, so there is nothing to say to it. */

@@ -14,6 +14,7 @@ import type { Hooks } from './hooks.ts'
 import type { Journal } from './journal.ts'
 import type { ListenerTable } from './listener-rules.ts'
 import type { Overload } from './overload/overload.ts'
+import type { Pager } from './pager.ts'
 import type { Publication } from './publication.ts'
 import type { RetainedStore } from './retained-store.ts'
 import type { Router } from './router.ts'
@@ -51,6 +52,7 @@ export interface BrokerContext {
   readonly events: BrokerEvents
   readonly journal: Journal
   readonly listeners: ListenerTable
+  readonly pager: Pager
   readonly overload: Overload
   readonly router: Router
   readonly shortcuts: Shortcuts

@@ -9,6 +9,9 @@ export interface EarlyRelease {
   releaseEarly(): void
 }
 
+/** Stands for the batch of all that was read back from the store: none that will be open again. */
+export const RECOVERED = -1
+
 /** What the journal knows of one Application Message. */
 export class StoredMessage {
   readonly message: Message

@@ -37,6 +37,8 @@ export abstract class JournalCommits {
   isFailing = false
   /** Batches the store has taken. */
   commits = 0
+  /** The store has everything up to this ticket. */
+  storedTicket = 0
 
   constructor(parts: JournalParts) {
     this.parts = parts
@@ -115,6 +117,7 @@ export abstract class JournalCommits {
   #committed(ticket: number): void {
     this.#committing = undefined
     this.commits++
+    this.storedTicket = ticket
     if (this.isFailing) {
       this.isFailing = false
       this.parts.recovered()

@@ -96,6 +96,11 @@ export class Journal extends JournalCommits {
     this.#dereference(stored)
   }
 
+  /** Left the session's queue unsent, never read back from disk. */
+  pagedDropped(clientId: string, message: number): void {
+    this.append({ type: 'message-dropped', clientId, message })
+  }
+
   /** Sent under a packet identifier, from the queue or directly. */
   sent(clientId: string, packetId: number, delivery: Delivery): void {
     const { qos, retain, subscriptionIds } = delivery
@@ -113,6 +118,7 @@ export class Journal extends JournalCommits {
       qos,
       retain,
       subscriptionIdentifiers,
+      group: delivery.group?.storedName,
     })
   }
 
@@ -209,7 +215,7 @@ export class Journal extends JournalCommits {
 
   willSet(clientId: string, will: Will, lost: boolean): void {
     if (this.isVolatile) return
-    const { topic, payload, qos, retain, delay, expiry, properties } = will
+    const { topic, payload, qos, retain, delay, expiry, properties, client } = will
     this.appendWill({
       type: 'will-set',
       clientId,
@@ -220,6 +226,7 @@ export class Journal extends JournalCommits {
       delayInterval: delay,
       expiryInterval: expiry,
       properties,
+      username: client.username,
       at: lost ? this.wall() : undefined,
     })
   }

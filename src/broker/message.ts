@@ -9,7 +9,7 @@ export class Message {
   readonly topic: string
   readonly qos: QoS
   /** The RETAIN flag as published. */
-  readonly retain: boolean
+  retain: boolean
   /** Bytes of Topic Name and payload. */
   readonly size: number
   /** Length of the payload in bytes. */
@@ -17,7 +17,7 @@ export class Message {
   /** MQTT 5 properties to forward, encoded, without expiry, alias and subscription identifiers. */
   readonly properties: Uint8Array
   /** When it expires, in ms of the broker's clock; Infinity = never [MQTT-3.3.2-5]. */
-  readonly expiresAt: number
+  expiresAt: number
   readonly handle: number
   /** Where the payload begins in its frame. */
   readonly #payloadOffset: number
@@ -37,6 +37,12 @@ export class Message {
     this.properties = content.properties
     this.expiresAt = content.expiresAt
     this.#payloadOffset = content.payloadOffset ?? content.size - content.payloadLength
+  }
+
+  /** It was stored, and this is what its record does not say: RETAIN as published, and its expiry by the broker's clock. */
+  restored(retain: boolean, expiresAt: number): void {
+    this.retain = retain
+    this.expiresAt = expiresAt
   }
 
   /** One more place needs it. */

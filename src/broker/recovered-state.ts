@@ -8,18 +8,16 @@ import type {
   SubscriptionSet,
   WillSet,
 } from '../store/journal-record.ts'
-
-/** A message in a queue or in flight. */
-export interface RecoveredDelivery {
-  readonly message: number
-  readonly qos: 1 | 2
-  readonly retain: boolean
-  readonly subscriptionIdentifiers: readonly number[]
-}
+import { GROUP_MARK } from './journal.ts'
+import { type RecoveredDelivery, RecoveredQueue } from './recovered-queue.ts'
 
 export interface RecoveredInflight extends RecoveredDelivery {
+  /** The shared group it came from, named as its session is. */
+  readonly group: string | undefined
   isReleased: boolean
 }
+
+const ALREADY_RECEIVED = { message: 0, qos: 2, retain: false, subscriptionIdentifiers: [], group: undefined } as const
 
 export class RecoveredSession {
   protocolVersion: 3 | 4 | 5 = 4
@@ -33,49 +31,39 @@ export class RecoveredSession {
   readonly inbound = new Set<number>()
 }
 
-/** A FIFO whose entries nearly always leave at the front. */
-export class RecoveredQueue {
-  #entries: RecoveredDelivery[] = []
-  #first = 0
-
-  get size(): number {
-    return this.#entries.length - this.#first
-  }
-
-  push(entry: RecoveredDelivery): void {
-    this.#entries.push(entry)
-  }
-
-  /** Takes out the oldest entry of a message; undefined if there is none. */
-  take(message: number): RecoveredDelivery | undefined {
-    for (let at = this.#first; at < this.#entries.length; at++) {
-      const entry = this.#entries[at]!
-      if (entry.message !== message) continue
-      if (at === this.#first) this.#shift()
-      else this.#entries.splice(at, 1)
-      return entry
-    }
-    return undefined
-  }
-
-  *[Symbol.iterator](): Generator<RecoveredDelivery, void> {
-    for (let at = this.#first; at < this.#entries.length; at++) yield this.#entries[at]!
-  }
-
-  #shift(): void {
-    this.#first++
-    if (this.#first < 1024 || this.#first * 2 < this.#entries.length) return
-    this.#entries = this.#entries.slice(this.#first)
-    this.#first = 0
-  }
-}
-
-interface KnownMessage {
-  readonly record: MessageStored
+/** A message some record has brought. */
+export interface KnownMessage<B> {
   references: number
+  /** Bytes of Topic Name, its length, and payload. */
+  readonly size: number
+  /** Wall time, ms. */
+  readonly expiresAt: number
+  /** Undefined when it was left on disk: it stands far back in a queue, or there was no room for all that nobody needed yet. */
+  body: B | undefined
 }
 
-export class RecoveredState {
+/** What becomes of messages as they are replayed: where their payloads live until it is known who needs them. */
+export interface Bodies<B> {
+  /** Keeps the message; the record's bytes may be gone after this call. */
+  keep(record: MessageStored): B
+  release(body: B): void
+}
+
+/** How much of what is replayed stays in memory; without it, all. */
+export interface RecoveryWindow {
+  /** Of each queue, from its front. */
+  readonly messages: number
+  readonly bytes: number
+  /** Bytes of messages that no record has referred to yet: a checkpoint brings all its messages first. */
+  readonly unclaimed: number
+}
+
+/** The records themselves. */
+export const RECORDS: Bodies<MessageStored> = { keep: (record) => record, release: () => {} }
+
+const ALL: RecoveryWindow = { messages: Infinity, bytes: Infinity, unclaimed: Infinity }
+
+export class RecoveredState<B> {
   readonly sessions = new Map<string, RecoveredSession>()
   /** Message numbers by Topic Name. */
   readonly retained = new Map<string, number>()
@@ -86,16 +74,36 @@ export class RecoveredState {
   newest = -Infinity
   /** Records replayed. */
   records = 0
-  readonly #messages = new Map<number, KnownMessage>()
+  readonly #messages = new Map<number, KnownMessage<B>>()
+  readonly #bodies: Bodies<B>
+  readonly #window: RecoveryWindow
+  /** Bytes of messages in memory that nothing refers to yet. */
+  #unclaimed = 0
 
-  /** The message of that number; undefined if no record has brought it. */
-  message(number: number): MessageStored | undefined {
-    return this.#messages.get(number)?.record
+  constructor(bodies: Bodies<B>, window: RecoveryWindow = ALL) {
+    this.#bodies = bodies
+    this.#window = window
   }
 
-  /** In how many places it is needed. */
-  referencesOf(number: number): number {
-    return this.#messages.get(number)?.references ?? 0
+  /** The message of that number; undefined if no record has brought it, or it was left on disk. */
+  message(number: number): B | undefined {
+    return this.#messages.get(number)?.body
+  }
+
+  /** What is known of the message of that number; undefined if no record has brought it. */
+  known(number: number): KnownMessage<B> | undefined {
+    return this.#messages.get(number)
+  }
+
+  /** One place less needs it; it stays known. */
+  leave(number: number): void {
+    const known = this.#messages.get(number)
+    if (known !== undefined) known.references--
+  }
+
+  /** Every message some record has brought and something may need. */
+  messages(): Iterable<KnownMessage<B>> {
+    return this.#messages.values()
   }
 
   get messageCount(): number {
@@ -127,7 +135,7 @@ export class RecoveredState {
         this.#queued(record)
         break
       case 'message-dropped':
-        this.#release(this.#session(record.clientId).queue.take(record.message))
+        this.#release(this.#take(this.#session(record.clientId), record.message))
         break
       case 'message-sent':
         this.#sent(record)
@@ -203,20 +211,39 @@ export class RecoveredState {
   #stored(record: MessageStored): void {
     this.#seen(record.at)
     if (record.message > this.lastMessage) this.lastMessage = record.message
-    this.#messages.set(record.message, { record, references: 0 })
+    const { topicName, payload, expiresAt } = record
+    const size = 2 + Buffer.byteLength(topicName) + payload.length
+    const hasRoom = this.#unclaimed + size <= this.#window.unclaimed
+    if (hasRoom) this.#unclaimed += size
+    const body = hasRoom ? this.#bodies.keep(record) : undefined
+    this.#messages.set(record.message, { references: 0, size, expiresAt, body })
   }
 
   #queued({ clientId, message, qos, retain, subscriptionIdentifiers }: MessageQueued): void {
-    if (!this.#hold(message)) return
-    this.#session(clientId).queue.push({ message, qos, retain, subscriptionIdentifiers })
+    const known = this.#hold(message)
+    if (known === undefined) return
+    const { queue } = this.#session(clientId)
+    // Far back in a queue, and needed nowhere else: it is read again when its turn comes.
+    const isFar = queue.size >= this.#window.messages || queue.bytes >= this.#window.bytes
+    if (isFar && known.references === 1 && !clientId.startsWith(GROUP_MARK)) this.#leaveOnDisk(known)
+    queue.push({ message, qos, retain, subscriptionIdentifiers }, known.size)
   }
 
-  #sent({ clientId, message, packetId, qos, retain, subscriptionIdentifiers }: MessageSent): void {
+  #leaveOnDisk(known: KnownMessage<B>): void {
+    if (known.body !== undefined) this.#bodies.release(known.body)
+    known.body = undefined
+  }
+
+  #take({ queue }: RecoveredSession, message: number): RecoveredDelivery | undefined {
+    return queue.take(message, this.#messages.get(message)?.size ?? 0)
+  }
+
+  #sent({ clientId, message, packetId, qos, retain, subscriptionIdentifiers, group }: MessageSent): void {
     const session = this.#session(clientId)
-    const wasQueued = session.queue.take(message) !== undefined
-    if (!wasQueued && !this.#hold(message)) return
+    const wasQueued = this.#take(session, message) !== undefined
+    if (!wasQueued && this.#hold(message) === undefined) return
     this.#acknowledged(clientId, packetId) // an identifier is given out again only when it was free
-    session.inflight.set(packetId, { message, qos, retain, subscriptionIdentifiers, isReleased: false })
+    session.inflight.set(packetId, { message, qos, retain, subscriptionIdentifiers, group, isReleased: false })
   }
 
   #received(clientId: string, packetId: number): void {
@@ -224,7 +251,7 @@ export class RecoveredState {
     const entry = inflight.get(packetId)
     if (entry === undefined) {
       // A compacted journal begins here: the message is the receiver's, PUBREL is due.
-      inflight.set(packetId, { message: 0, qos: 2, retain: false, subscriptionIdentifiers: [], isReleased: true })
+      inflight.set(packetId, { ...ALREADY_RECEIVED, isReleased: true })
     } else if (!entry.isReleased) {
       entry.isReleased = true
       this.#release(entry)
@@ -242,21 +269,23 @@ export class RecoveredState {
   #retain(topicName: string, message: number | undefined): void {
     const previous = this.retained.get(topicName)
     this.retained.delete(topicName)
-    if (message !== undefined && this.#hold(message)) this.retained.set(topicName, message)
+    if (message !== undefined && this.#hold(message) !== undefined) this.retained.set(topicName, message)
     if (previous !== undefined) this.#release({ message: previous })
   }
 
-  /** One place more needs the message. False: no record has brought it, as after a damaged part of the journal. */
-  #hold(message: number): boolean {
+  /** One place more needs the message. Undefined: no record has brought it, as after a damaged part of the journal. */
+  #hold(message: number): KnownMessage<B> | undefined {
     const known = this.#messages.get(message)
-    if (known === undefined) return false
-    known.references++
-    return true
+    if (known === undefined) return undefined
+    if (known.references++ === 0 && known.body !== undefined) this.#unclaimed -= known.size
+    return known
   }
 
   #release(entry: { readonly message: number } | undefined): void {
     if (entry === undefined) return
     const known = this.#messages.get(entry.message)
-    if (known !== undefined && --known.references === 0) this.#messages.delete(entry.message)
+    if (known === undefined || --known.references > 0) return
+    this.#leaveOnDisk(known)
+    this.#messages.delete(entry.message)
   }
 }

@@ -1,18 +1,20 @@
 // After a restart: what the journal says becomes sessions, queues, packets in flight, retained messages and wills again,
 // before anybody can connect. Time went on meanwhile: what has expired is not put back, what waits goes on waiting for the
 // rest of its time. A clock that is older than the newest record is not believed: then nothing has expired.
-import type { QoS } from '../mqtt/qos.ts'
 import { InboundQos2 } from '../qos/inbound-qos2.ts'
 import { OutboundInflight } from '../qos/outbound-inflight.ts'
 import type { DurableStore } from '../store/durable-store.ts'
-import type { WillSet } from '../store/journal-record.ts'
+import type { MessageStored, WillSet } from '../store/journal-record.ts'
 import type { BrokerContext } from './context.ts'
 import { GROUP_MARK } from './journal.ts'
-import { StoredMessage } from './journal-batch.ts'
-import { Delivery, Message } from './message.ts'
-import { type RecoveredDelivery, type RecoveredSession, RecoveredState } from './recovered-state.ts'
+import { RECOVERED, StoredMessage } from './journal-batch.ts'
+import { Delivery, type Message } from './message.ts'
+import { messageOf } from './message-of-record.ts'
+import type { RecoveredDelivery } from './recovered-queue.ts'
+import { type Bodies, type RecoveredInflight, type RecoveredSession, RecoveredState } from './recovered-state.ts'
 import { Session } from './session.ts'
 import { SessionQueue } from './session-queue.ts'
+import type { SharedGroup } from './shared-subscriptions.ts'
 import type { Will } from './wills.ts'
 
 /** What was put back, for the log. */
@@ -27,30 +29,107 @@ export interface Recovered {
   readonly expired: number
 }
 
-/** Reads the store's whole journal into a broker that is still empty; call before anybody can connect. */
+/** Bytes of messages kept while replaying that nothing refers to yet. */
+const UNCLAIMED_BYTES = 64 << 20
+
+/**
+ * Reads the store's whole journal into a broker that is still empty; call before anybody can connect. Payloads that stand
+ * far back in long queues stay on disk if the store reads back.
+ */
 export async function recover(store: DurableStore, context: BrokerContext): Promise<Recovered> {
-  const state = new RecoveredState()
-  for await (const record of store.recover()) state.apply(record)
+  const { isActive, windowMessages: messages, windowBytes: bytes } = context.pager
+  // Payloads go where they will stay, outside V8's heap: a million of them on it would be collected again and again.
+  const bodies: Bodies<Message> = {
+    keep: (record) => messageOf(context.kept, record).hold(),
+    release: (message) => message.release(),
+  }
+  const window = isActive ? { messages, bytes, unclaimed: UNCLAIMED_BYTES } : undefined
+  const state = new RecoveredState(bodies, window)
+  for await (const record of store.recover({ borrows: true })) state.apply(record)
   state.lastMessage = Math.max(state.lastMessage, store.newestMessage ?? 0)
   state.newest = Math.max(state.newest, store.newestWallTime ?? -Infinity)
-  return new Recovery(context, state).run()
+  const recovery = new Recovery(context, state)
+  await recovery.fetch(store)
+  return recovery.run()
 }
+
+/** Messages asked for in one read. */
+const FETCHED_AT_ONCE = 1024
+/** ms. */
+const TELL_EVERY = 1000
 
 class Recovery {
   readonly #context: BrokerContext
-  readonly #state: RecoveredState
-  readonly #messages = new Map<number, Message>()
+  readonly #state: RecoveredState<Message>
   /** Wall time and broker clock of one moment: what turns one into the other. */
   readonly #wall: number
   readonly #now: number
+  #toldAt = performance.now()
   readonly #counts = { sessions: 0, queued: 0, inflight: 0, retained: 0, wills: 0, expired: 0 }
 
-  constructor(context: BrokerContext, state: RecoveredState) {
+  constructor(context: BrokerContext, state: RecoveredState<Message>) {
     this.#context = context
     this.#state = state
     context.journal.resume(state.lastMessage, state.newest)
     this.#now = context.clock.now()
     this.#wall = context.journal.wall()
+  }
+
+  /** Brings into memory what was left on disk while replaying and is needed there now. */
+  async fetch(store: DurableStore): Promise<void> {
+    const missing = this.#missing()
+    for (let from = 0; from < missing.length; from += FETCHED_AT_ONCE) {
+      const numbers = missing.slice(from, from + FETCHED_AT_ONCE)
+      for (const record of await this.#read(store, numbers))
+        if (record !== undefined) this.#state.known(record.message)!.body = messageOf(this.#context.kept, record).hold()
+      this.#tell('read again', from, missing.length)
+    }
+  }
+
+  /** What cannot be read a second time is said and left out: a damaged store never keeps the broker from starting. */
+  async #read(store: DurableStore, numbers: readonly number[]): Promise<(MessageStored | undefined)[]> {
+    try {
+      return await store.readMessages!(numbers)
+    } catch (error) {
+      this.#context.log.error(
+        { err: error, messages: numbers.length },
+        'messages cannot be read from the store: left out',
+      )
+      return []
+    }
+  }
+
+  /** How far it is, once a second. */
+  #tell(what: string, done: number, total: number): void {
+    if (performance.now() < this.#toldAt + TELL_EVERY) return
+    this.#toldAt = performance.now()
+    this.#context.log.info({ percent: Math.floor((done / total) * 100), [what]: done }, 'recovering')
+  }
+
+  /** Numbers of messages needed in memory whose payloads are on disk, ascending. */
+  #missing(): number[] {
+    const missing = new Set<number>()
+    const need = (number: number): void => {
+      const known = this.#state.known(number)
+      if (known !== undefined && known.body === undefined) missing.add(number)
+    }
+    const { windowMessages, windowBytes } = this.#context.pager
+    for (const [clientId, { queue, inflight }] of this.#state.sessions) {
+      const isGroup = clientId.startsWith(GROUP_MARK)
+      for (const { message, isReleased } of inflight.values()) if (!isReleased) need(message)
+      let messages = 0
+      let bytes = 0
+      for (const { message } of queue) {
+        if (!isGroup && (messages >= windowMessages || bytes >= windowBytes)) break
+        const known = this.#state.known(message)
+        if (known === undefined || this.#monotonic(known.expiresAt) <= this.#now) continue
+        messages++
+        bytes += known.size
+        need(message)
+      }
+    }
+    for (const message of this.#state.retained.values()) need(message)
+    return [...missing].sort((one, other) => one - other)
   }
 
   run(): Recovered {
@@ -61,9 +140,15 @@ class Recovery {
     for (const [clientId, session] of sessions) if (session.leftAt !== undefined) this.#session(clientId, session)
     for (const [clientId, session] of sessions) if (session.leftAt === undefined) this.#session(clientId, session)
     for (const [clientId, group] of sessions) if (clientId.startsWith(GROUP_MARK)) this.#group(clientId, group)
-    for (const [topicName, message] of retained) this.#retain(topicName, message)
+    this.#returnToGroups()
+    let done = 0
+    for (const [topicName, message] of retained) {
+      this.#retain(topicName, message)
+      if (++done % 1024 === 0) this.#tell('retained', done, retained.size)
+    }
     for (const [clientId, will] of wills) this.#will(clientId, will)
-    for (const message of this.#messages.values()) message.release()
+    // Until now each was held for the replay; what nobody took goes.
+    for (const { body } of this.#state.messages()) body?.release()
     return { records, ...this.#counts }
   }
 
@@ -115,24 +200,31 @@ class Recovery {
   }
 
   #queue(session: Session, { queue }: RecoveredSession): void {
-    const { counters, journal } = this.#context
+    const { counters, journal, pager } = this.#context
     const restored = new SessionQueue(this.#context, session)
     for (const entry of queue) {
-      const delivery = this.#delivery(entry)
-      if (delivery === undefined) continue
-      const { size, expiresAt } = delivery.message
+      const known = this.#state.known(entry.message)
+      if (known === undefined) continue
+      const { size } = known
+      const expiresAt = this.#monotonic(known.expiresAt)
       const isExpired = expiresAt <= this.#now
-      if (isExpired || !restored.push(delivery, size)) {
+      if (isExpired || !restored.fits(size)) {
         if (isExpired) counters.droppedExpired++
         else counters.droppedQueueFull++ // the limit was lowered
+        session.countDropped(isExpired ? 'expired' : 'queueFull')
         this.#counts.expired += isExpired ? 1 : 0
-        journal.queuedDropped(session.clientId, delivery)
-        delivery.message.release()
+        journal.pagedDropped(session.clientId, entry.message)
+        this.#leave(entry.message)
         continue
       }
-      counters.messagesQueued++
-      counters.bytesQueued += size
       this.#counts.queued++
+      const delivery = pager.isActive && restored.isWindowFull ? undefined : this.#delivery(entry)
+      if (delivery === undefined) {
+        const { message: number, qos, retain, subscriptionIdentifiers } = entry
+        const subscriptionIds = subscriptionIdentifiers.length === 0 ? undefined : subscriptionIdentifiers
+        restored.restorePaged({ number, qos, retain, size, expiresAt, subscriptionIds })
+        this.#leave(number)
+      } else restored.restore(delivery)
     }
     if (restored.size > 0) session.queue = restored
   }
@@ -164,6 +256,31 @@ class Recovery {
     }
   }
 
+  /**
+   * QoS 1 messages of shared groups that were on their way to a member at the crash go back to their group, as they do when
+   * a member's connection ends [MQTT-4.8.2-4]: its client may never come back.
+   */
+  #returnToGroups(): void {
+    const returned: { session: Session; packetId: number; group: SharedGroup; entry: RecoveredInflight }[] = []
+    for (const [clientId, { inflight }] of this.#state.sessions) {
+      const session = this.#context.sessions.get(clientId)
+      for (const [packetId, entry] of inflight) {
+        if (session === undefined || entry.group === undefined || entry.qos !== 1) continue
+        const group = this.#context.router.sharedGroup(entry.group.slice(GROUP_MARK.length))
+        if (group !== undefined) returned.push({ session, packetId, group, entry })
+      }
+    }
+    returned.sort((one, other) => one.entry.message - other.entry.message)
+    for (const { session, packetId, group } of returned) {
+      const delivery = session.inflight!.puback(packetId)
+      if (!(delivery instanceof Delivery)) continue
+      group.takeBack(delivery.message)
+      this.#context.journal.acknowledged(session.clientId, packetId, delivery)
+      this.#counts.inflight--
+      this.#counts.queued++
+    }
+  }
+
   #retain(topicName: string, number: number): void {
     const message = this.#message(number, true)
     if (message === undefined) return
@@ -189,7 +306,7 @@ class Recovery {
     const will: Will = {
       client: {
         clientId,
-        username: undefined,
+        username: record.username,
         remoteAddress: '',
         protocolVersion: session?.version ?? 4,
       },
@@ -214,30 +331,21 @@ class Recovery {
     return delivery
   }
 
-  /** The message of that number, made once. */
+  /** One place needs the message no more, or not in memory. */
+  #leave(number: number): void {
+    const stored = this.#state.message(number)?.stored
+    if (stored !== undefined) stored.references--
+    this.#state.leave(number)
+  }
+
+  /** The message of that number, told once what the records of others say of it. */
   #message(number: number, retain: boolean): Message | undefined {
-    const known = this.#messages.get(number)
-    if (known !== undefined) return known
-    const record = this.#state.message(number)
-    if (record === undefined) return undefined
-    const { kept } = this.#context
-    const name = Buffer.from(record.topicName)
-    const bytes = Buffer.allocUnsafe(2 + name.length + record.payload.length)
-    bytes.writeUInt16BE(name.length, 0)
-    bytes.set(name, 2)
-    bytes.set(record.payload, 2 + name.length)
-    const message = new Message(kept, kept.keepBytes(bytes, 2 + name.length), {
-      topic: record.topicName,
-      qos: record.qos as QoS,
-      retain,
-      size: bytes.length,
-      payloadLength: record.payload.length,
-      properties: record.properties,
-      expiresAt: this.#monotonic(record.expiresAt),
-    })
+    const known = this.#state.known(number)
+    const message = known?.body
+    if (known === undefined || message === undefined || message.stored !== undefined) return message
+    message.restored(retain, this.#monotonic(known.expiresAt))
     message.stored = new StoredMessage(message, number, RECOVERED, 0)
-    message.stored.references = this.#state.referencesOf(number)
-    this.#messages.set(number, message.hold()) // until everything is put back
+    message.stored.references = known.references
     return message
   }
 
@@ -246,6 +354,3 @@ class Recovery {
     return wall - this.#wall + this.#now
   }
 }
-
-/** Stands for the batch of all that was recovered: none that will be open again. */
-const RECOVERED = -1

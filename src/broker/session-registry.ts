@@ -108,12 +108,13 @@ export class SessionRegistry {
 
   /**
    * What the client's CONNECT says of the session's life. From here on its changes are recorded; one that will end with
-   * its connection is forgotten by the store at once, for it would not be there after a crash either.
+   * its connection is forgotten by the store at once, for it would not be there after a crash either; unless part of its
+   * queue is there only, then when it ends.
    */
   keep(session: Session, expiryInterval: number): void {
     const { journal } = this.#context
     session.expiryInterval = expiryInterval
-    if (!session.isPersistent) this.#forget(session)
+    if (!session.isPersistent && session.queue?.hasPages !== true) this.#forget(session)
     else if (!journal.isVolatile) {
       session.isStored = true
       journal.sessionOpened(session)
@@ -141,8 +142,18 @@ export class SessionRegistry {
     // Without a connection first: what its shared groups take back is theirs before the session's records go.
     session.detach()
     this.#forget(session)
+    this.#tellDropped(session)
     session.end()
     this.#context.wills.publishDelayed(session.clientId)
+  }
+
+  /** A session that lost messages says so when it ends: by then it is known how many, and why. */
+  #tellDropped({ clientId, dropped, queue }: Session): void {
+    const unsent = queue?.size ?? 0
+    if (dropped === undefined && unsent === 0) return
+    const fields = { client: clientId, ...dropped?.occurred(), ...(unsent > 0 ? { unsent } : {}) }
+    const { throttled, clock } = this.#context
+    throttled.warn(`ended:${clientId}`, clock.now(), fields, 'a session ended that messages were dropped for')
   }
 
   expire(session: Session): void {

@@ -6,6 +6,7 @@ import { variableByteIntegerSize } from '../mqtt/variable-byte-integer.ts'
 import type { Connection } from '../net/connection.ts'
 import { OutboundInflight } from '../qos/outbound-inflight.ts'
 import type { BrokerContext } from './context.ts'
+import { DroppedMessages, type DropReason } from './dropped-messages.ts'
 import { fitsOutbox, frameWithProperties } from './large-properties.ts'
 import { Delivery, type Message } from './message.ts'
 import { NO_BYTES, type Publication, propertyBlock, secondsLeft } from './publication.ts'
@@ -48,6 +49,8 @@ export class SessionWindow {
   maximumPacketSize = UNLIMITED
   /** Topic aliases it takes on this connection. */
   topicAliasMaximum = 0
+  /** What never reached it; undefined while that is nothing. */
+  dropped: DroppedMessages | undefined
   /** Those the broker has set on it. */
   #aliases: Map<string, number> | undefined
 
@@ -87,7 +90,14 @@ export class SessionWindow {
   /** Over its Maximum Packet Size: dropped as if it had been sent [MQTT-3.1.2-25]. */
   protected countTooLarge(): void {
     this.context.counters.droppedTooLarge++
+    this.countDropped('tooLarge')
     this.context.dropped(this.clientId, 'larger than its Maximum Packet Size')
+  }
+
+  /** Messages for it were dropped. The counters of the whole broker are the caller's. */
+  countDropped(reason: DropReason, count = 1): void {
+    this.dropped ??= new DroppedMessages()
+    this.dropped[reason] += count
   }
 
   /** A new connection: its window is empty, and everything unacknowledged is to be sent again [MQTT-4.4.0-1]. */
@@ -178,7 +188,7 @@ export class SessionWindow {
     const { settings, clock, journal } = this.context
     const group = target?.group
     // What ends with its connection can never be sent again and keeps nothing, unless retry is on or a group wants it back.
-    const keeps = this.expiryInterval > 0 || settings.retryInterval > 0 || group !== undefined
+    const keeps = this.isStored || this.expiryInterval > 0 || settings.retryInterval > 0 || group !== undefined
     const delivery = keeps
       ? new Delivery(publication.keep().hold(), qos, retain, target?.subscriptionIds, group)
       : undefined
@@ -271,6 +281,7 @@ export class SessionWindow {
     const { counters, clock } = this.context
     if (delivery.message.expiresAt <= clock.now()) {
       counters.droppedExpired++
+      this.countDropped('expired')
       return false
     }
     return this.#fits(delivery)

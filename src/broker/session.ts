@@ -22,6 +22,8 @@ export interface SessionOwner {
   takenOver(byAddress: string): void
   /** Its queue or its output is full. */
   tooSlow(): void
+  /** What waits for it cannot be read from the store. */
+  queueUnreadable(): void
 }
 
 export class Session extends SessionWindow {
@@ -172,8 +174,8 @@ export class Session extends SessionWindow {
   }
 
   /**
-   * QoS 1 messages of shared groups that were not acknowledged go back to their group [MQTT-4.8.2-4]; QoS 2 stays with the
-   * session, and dies with it [MQTT-4.8.2-5].
+   * QoS 1 messages of shared groups that were not acknowledged go back to their group [MQTT-4.8.2-4], if it still has members;
+   * QoS 2 stays with the session, and dies with it [MQTT-4.8.2-5].
    */
   #returnShared(): void {
     const { inflight } = this
@@ -181,10 +183,12 @@ export class Session extends SessionWindow {
     const groups = new Set<SharedGroup>()
     for (const { packetId, qos, message: delivery } of inflight.unacknowledged()) {
       if (qos !== 1 || delivery?.group === undefined) continue
+      const group = this.context.router.sharedGroup(delivery.group.filter) // it may have ended and begun again
+      if (group === undefined) continue
       inflight.puback(packetId)
-      delivery.group.takeBack(delivery.message)
+      group.takeBack(delivery.message)
       if (this.isStored) this.context.journal.acknowledged(this.clientId, packetId, delivery)
-      groups.add(delivery.group)
+      groups.add(group)
     }
     for (const group of groups) group.drain()
   }
@@ -307,10 +311,13 @@ export class Session extends SessionWindow {
     const { queue } = this
     if (queue === undefined) return room
     let left = room
-    while (left > 0 && queue.size > 0 && this.outstanding < this.receiveMaximum) {
-      left -= this.sendDelivery(connection, queue.take()!)
+    while (left > 0 && this.outstanding < this.receiveMaximum) {
+      const delivery = queue.take()
+      if (delivery === undefined) break
+      left -= this.sendDelivery(connection, delivery)
     }
     if (queue.size === 0) this.queue = undefined
+    else queue.readAhead()
     return left
   }
 

@@ -13,6 +13,8 @@ export interface BrokerSettings {
   maxQueuedMessages: number
   /** Bytes waiting for one session; 0 = no limit. */
   maxQueuedBytes: number
+  /** Bytes of a long queue that stay in memory at its front; the rest is on disk, if the store reads back. */
+  queueWindow: number
   queueQos0Messages: boolean
   /** Longest keep alive in seconds; 0 = any. */
   maxKeepalive: number

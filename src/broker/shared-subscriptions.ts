@@ -4,6 +4,7 @@
 import type { QoS } from '../mqtt/qos.ts'
 import { MessageQueue } from '../qos/message-queue.ts'
 import type { BrokerContext } from './context.ts'
+import { GROUP_MARK } from './journal.ts'
 import { Message } from './message.ts'
 import type { Publication } from './publication.ts'
 import type { Recipients } from './recipients.ts'
@@ -68,8 +69,13 @@ export class SharedGroup {
     return this.#returned.length + (this.#queue?.size ?? 0)
   }
 
-  /** How records name it. */
-  get #recordName(): string {
+  /** How records name it beside the sessions; undefined while it is in none. */
+  get storedName(): string | undefined {
+    return this.#isStored ? GROUP_MARK + this.filter : undefined
+  }
+
+  /** As its members subscribe it: `$share/ShareName/filter`. */
+  get filter(): string {
     return `$share/${this.name}/${this.recipients.filter}`
   }
 
@@ -99,9 +105,9 @@ export class SharedGroup {
   #store(): void {
     if (this.#context.journal.isVolatile) return
     this.#isStored = true
-    this.#context.journal.groupOpened(this.#recordName)
-    for (const message of this.#returned) this.#context.journal.groupQueued(this.#recordName, message)
-    for (const message of this.#queue ?? []) this.#context.journal.groupQueued(this.#recordName, message)
+    this.#context.journal.groupOpened(this.filter)
+    for (const message of this.#returned) this.#context.journal.groupQueued(this.filter, message)
+    for (const message of this.#queue ?? []) this.#context.journal.groupQueued(this.filter, message)
   }
 
   /** A member leaves; with the last one goes what waited for the group. */
@@ -119,7 +125,10 @@ export class SharedGroup {
       member.session.deliver(publication, member)
       return
     }
-    if (qos === 0) return
+    if (qos === 0) {
+      this.#countFull()
+      return
+    }
     this.#queue ??= new MessageQueue<Message>(this.#context.queueLimits)
     const { counters } = this.#context
     const size = 2 + publication.topicLength + publication.payloadLength
@@ -129,7 +138,7 @@ export class SharedGroup {
     }
     const message = publication.keep().hold()
     this.#queue.push(message, size)
-    if (this.#isStored) this.#context.journal.groupQueued(this.#recordName, message)
+    if (this.#isStored) this.#context.journal.groupQueued(this.filter, message)
     counters.messagesQueued++
     counters.bytesQueued += size
     this.#callOnline()
@@ -142,7 +151,7 @@ export class SharedGroup {
       return
     }
     this.#returned.push(message)
-    if (this.#isStored) this.#context.journal.groupQueued(this.#recordName, message)
+    if (this.#isStored) this.#context.journal.groupQueued(this.filter, message)
     this.#callOnline()
   }
 
@@ -154,7 +163,7 @@ export class SharedGroup {
       if (message.expiresAt > now) return false
       this.#unqueued(message)
       this.#context.counters.droppedExpired++
-      if (this.#isStored) this.#context.journal.groupTaken(this.#recordName, message)
+      if (this.#isStored) this.#context.journal.groupTaken(this.filter, message)
       message.release()
       return true
     })
@@ -178,7 +187,7 @@ export class SharedGroup {
       // The member's record comes first: between the two the message must not be nobody's.
       next.hold()
       member.session.deliverShared(next, member)
-      if (this.#isStored) this.#context.journal.groupTaken(this.#recordName, next)
+      if (this.#isStored) this.#context.journal.groupTaken(this.filter, next)
       next.release()
     }
     this.#queue = undefined
@@ -226,7 +235,7 @@ export class SharedGroup {
       this.#context.counters.droppedQueueFull++
       this.#dropped('queue of the shared subscription full')
       this.#unqueued(victim)
-      if (this.#isStored) this.#context.journal.groupTaken(this.#recordName, victim)
+      if (this.#isStored) this.#context.journal.groupTaken(this.filter, victim)
       victim.release()
     }
     if (queue.makeRoom(size, dropsOldest ? dropOldest : undefined)) return true
@@ -235,8 +244,15 @@ export class SharedGroup {
     return false
   }
 
+  /** QoS 0 that no member could take: absent members miss nothing they were owed, congested ones do. */
+  #countFull(): void {
+    if (!this.#members.some(({ session }) => session.connection !== undefined)) return
+    this.#context.counters.droppedGroupFull++
+    this.#dropped('output of every member of the shared subscription full')
+  }
+
   #dropped(why: string): void {
-    this.#context.dropped(`$share/${this.name}/${this.recipients.filter}`, why)
+    this.#context.dropped(this.filter, why)
   }
 
   #unqueued(message: Message): void {
@@ -246,7 +262,7 @@ export class SharedGroup {
 
   #end(): void {
     if (this.#isStored) {
-      this.#context.journal.groupRemoved(this.#recordName, [...this.#returned, ...(this.#queue ?? [])])
+      this.#context.journal.groupRemoved(this.filter, [...this.#returned, ...(this.#queue ?? [])])
     }
     this.#isStored = false
     for (const message of this.#returned) message.release()

@@ -62,6 +62,8 @@ class MosquittoConf {
   readonly #logTypes = new Set<string>()
   /** Made by listener options, `port` and `bind_address` before any `listener`. */
   #defaultListener: ListenerDraft | undefined
+  /** `psk_file` is a setting of the whole broker there: the last one serves every listener that has a `psk_hint`. */
+  #pskFile: { readonly path: string; readonly place: Place } | undefined
   /** The listener that the lines of the current file speak of. */
   #current: ListenerDraft | undefined
 
@@ -82,7 +84,15 @@ class MosquittoConf {
   finish(): Source {
     const type = LOG_TYPES.find(([, types]) => types.some((name) => this.#logTypes.has(name)))
     if (type !== undefined) this.#builder.set('log_level', type[0], { file: 'log_type' })
+    if (this.#pskFile !== undefined) this.#sharePskFile(this.#pskFile)
     return this.#builder.finish()
+  }
+
+  #sharePskFile({ path, place }: { readonly path: string; readonly place: Place }): void {
+    const hinted = this.#builder.listeners.filter((draft) => draft.has('psk_hint'))
+    for (const draft of hinted) if (!draft.has('psk_file')) this.#builder.setListener(draft, 'psk_file', path, place)
+    if (hinted.length > 0 || this.#builder.listeners.some((draft) => draft.has('psk_file'))) return
+    this.#builder.notice(place, 'psk_file is used by listeners with a psk_hint, and there is none')
   }
 
   #apply(line: Line): void {
@@ -148,6 +158,10 @@ class MosquittoConf {
   }
 
   #listenerOption(line: Line, key: ListenerSettingKey): void {
+    if (key === 'psk_file') {
+      this.#pskFile = { path: line.rest, place: line.place }
+      if (this.#current === undefined) return
+    }
     if (this.#current === undefined && this.#defaultListener === undefined) {
       this.#builder.notice(line.place, `${key} before any listener: there is now a listener on port 1883`)
     }

@@ -146,7 +146,8 @@ const tls = {
   psk_file: path({
     default: '',
     doc: 'Keys shared with clients, a line `identity:hexadecimal key` each; alone or beside certificates. Read again at SIGHUP.',
-    mosquitto: 'A setting of the whole broker there; here it stands behind the listener.',
+    mosquitto:
+      'A setting of the whole broker there: the last one also serves every listener that has a psk_hint and no psk_file of its own.',
   }),
   psk_hint: text({
     default: '',

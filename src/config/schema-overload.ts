@@ -6,6 +6,7 @@ import { bytes, choice, integer, seconds } from './setting.ts'
 const KiB = 1024
 const MiB = 1024 * KiB
 const GiB = 1024 * MiB
+const PRACTICALLY_UNLIMITED = 2 ** 31 - 1
 const MOST_RATE = 1_000_000_000
 
 const rate = (doc: string) => integer({ default: 0, range: [0, MOST_RATE], doc })
@@ -19,7 +20,18 @@ export const overload = {
   max_queued_bytes_total: bytes({
     computed: '1 GiB, at most half of the memory',
     range: [64 * KiB, 1024 * GiB],
-    doc: 'Bytes waiting in the queues of all sessions together. Beyond it messages that would have to wait are refused (a publisher with MQTT 5 is told 0x97), and so are new persistent sessions. The last quarter is for queues below 64 KiB.',
+    doc: 'Bytes waiting in the queues of all sessions together, what is on disk only (`queue_window`) not counted. Beyond it messages that would have to wait are refused (a publisher with MQTT 5 is told 0x97), and so are new persistent sessions. The last quarter is for queues below 64 KiB.',
+  }),
+  max_queued_messages_total: integer({
+    default: 10_000_000,
+    range: [1, PRACTICALLY_UNLIMITED],
+    zero: PRACTICALLY_UNLIMITED,
+    doc: 'Messages waiting in the queues of all sessions together, in memory or on disk. Beyond it the same happens as beyond max_queued_bytes_total. 0: no limit.',
+  }),
+  max_queued_disk_total: bytes({
+    default: 16 * GiB,
+    range: [64 * KiB, 1024 * GiB],
+    doc: 'Bytes of waiting messages that are on disk only, in the queues of all sessions together; a message counts in each. Beyond it the same happens as beyond max_queued_bytes_total. The store itself may take about three times as much while it is compacted.',
   }),
   max_output_bytes_total: bytes({
     computed: '1 GiB, at most half of the memory',

@@ -54,11 +54,11 @@ const sessions = {
     mosquitto: 'Mosquitto’s default is 20.',
   }),
   max_queued_messages: integer({
-    default: 1000,
+    default: 100_000,
     range: [1, PRACTICALLY_UNLIMITED],
     zero: PRACTICALLY_UNLIMITED,
     doc: 'Messages waiting in a session beyond those in flight. When it is full the newest message is dropped and counted. 0 leaves the limit to max_queued_bytes.',
-    mosquitto: true,
+    mosquitto: 'In Mosquitto the default is 1000: what it acknowledges beyond that to a publisher is gone.',
   }),
   max_queued_bytes: bytes({
     default: 64 * MiB,
@@ -66,6 +66,11 @@ const sessions = {
     zero: 64 * MiB,
     doc: 'Bytes waiting in a session; the first of the two limits that is reached counts. 0 means the default, never "no limit".',
     mosquitto: 'In Mosquitto 0, no limit, is the default.',
+  }),
+  queue_window: bytes({
+    default: 64 * KiB,
+    range: [256, 1 * GiB],
+    doc: 'How much of a long queue is in memory at its front, and about as much again at its end: so many bytes, or 256 messages. What is between is on disk only, read when its turn comes. Needs persistence with `durability` fsync or os; else all is in memory.',
   }),
   queue_qos0_messages: boolean({
     default: false,

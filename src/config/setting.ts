@@ -37,8 +37,6 @@ export interface Setting<T> extends SettingFacts<T> {
   read(raw: unknown, dialect: Dialect): Reading<T>
 }
 
-export type SettingTable = Readonly<Record<string, Setting<never>>>
-
 export function boolean(facts: SettingFacts<boolean>): Setting<boolean> {
   return {
     ...facts,

@@ -38,6 +38,10 @@ export class SourceBuilder {
     this.#listeners ??= []
   }
 
+  get listeners(): readonly ListenerDraft[] {
+    return this.#listeners ?? []
+  }
+
   /** A listener more; fill it with `setListener`. */
   addListener(): ListenerDraft {
     const draft: ListenerDraft = new Map()

@@ -27,7 +27,6 @@ export { NO_PROPERTIES, type Properties, type UserProperty } from './property-se
 export { PropertyId, type PropertyPlace, WILL_PROPERTIES } from './property-table.ts'
 export {
   encodeProperties,
-  type ForwardedProperties,
   fitProperties,
   propertiesSize,
   writeForwardedProperties,

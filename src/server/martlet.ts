@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs'
 import type { ListenOptions as NativeListenOptions } from '../../native/index.js'
 import { Broker } from '../broker/broker.ts'
+import type { DroppedMessages } from '../broker/dropped-messages.ts'
 import type { BrokerEventMap } from '../broker/events.ts'
 import type { Hooks } from '../broker/hooks.ts'
 import type { ListenerRules } from '../broker/listener-rules.ts'
@@ -65,8 +66,10 @@ export class Martlet {
     this.#broker = new Broker({ settings: brokerSettings(configuration), hooks, store, clock, log })
     this.#reactor = new Reactor(reactorSettings(configuration), this.#broker)
     this.#throttled = new ThrottledLog(log)
-    this.#reactor.onStreamFailed = ({ remoteAddress: address }, reason) =>
+    this.#reactor.onStreamFailed = ({ remoteAddress: address }, reason) => {
+      this.counters.streamsFailed++
       this.#throttled.warn(`stream:${reason}`, clock.now(), { address, reason }, 'a connection could not be set up')
+    }
     this.#broker.attach(this.#reactor)
     const told = { broker: this.#broker, reactor: this.#reactor, store }
     this.#systemTopics = new SystemTopics(told, version, configuration.sysInterval * 1000)
@@ -109,7 +112,8 @@ export class Martlet {
     this.#ready = true
     if (records === 0) return
     const seconds = Math.round(performance.now() - started) / 1000
-    this.#log.info({ seconds, records, ...recovered }, 'recovered from the store')
+    const resident = process.memoryUsage.rss()
+    this.#log.info({ seconds, resident, records, ...recovered }, 'recovered from the store')
   }
 
   /** Listens on one more port: `port`, `host`, and whatever else docs/listeners.md has. Rejects with the system's error (`code`: EADDRINUSE, EACCES, …). */
@@ -186,6 +190,14 @@ export class Martlet {
     return this.#broker.publish(message)
   }
 
+  /**
+   * How many messages never reached a client since its session began (or the broker did), by reason: `queueFull`,
+   * `outputFull`, `tooLarge`, `expired`, `memory`. All 0 for a client without a session.
+   */
+  droppedFor(clientId: string): Readonly<DroppedMessages> {
+    return this.#broker.droppedFor(clientId)
+  }
+
   on<E extends keyof BrokerEventMap>(event: E, listener: (...args: BrokerEventMap[E]) => void): this {
     this.#broker.events.on(event, listener as never)
     return this
@@ -255,6 +267,7 @@ export function brokerSettings(configuration: Configuration): BrokerSettings {
     maxInflightMessages: configuration.maxInflightMessages,
     maxQueuedMessages: configuration.maxQueuedMessages,
     maxQueuedBytes: configuration.maxQueuedBytes,
+    queueWindow: configuration.queueWindow,
     queueQos0Messages: configuration.queueQos0Messages,
     maxKeepalive: configuration.maxKeepalive,
     connectTimeout: ms(configuration.connectTimeout),

@@ -7,7 +7,7 @@ import { BackendProblem } from '../store/aedes-backend/backend.ts'
 import { resolveBackend } from '../store/aedes-backend/load-backend.ts'
 import { ThreadedStore } from '../store/aedes-backend/threaded-store.ts'
 import type { DurableStore } from '../store/durable-store.ts'
-import { JournalStore } from '../store/journal-store.ts'
+import { JournalStore, type RecoveryProgress } from '../store/journal-store.ts'
 import { MemoryStore } from '../store/memory-store.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { ThrottledLog } from '../telemetry/throttled-log.ts'
@@ -35,8 +35,7 @@ export function storeOf(configuration: Configuration, log: Logger): DurableStore
     minFreeBytes: configuration.storeMinFree,
     onEvent: ({ kind, level, text, error }) =>
       log[level]({ store: kind, directory, ...(error === undefined ? {} : { err: error }) }, text),
-    onProgress: ({ bytes, totalBytes, records }) =>
-      log.info({ directory, percent: Math.floor((bytes / totalBytes) * 100), records }, 'recovering'),
+    onProgress: progressLog(directory, log),
   })
 }
 
@@ -91,4 +90,18 @@ function backendStore(configuration: Configuration, log: Logger): DurableStore {
     maxWaitingBytes: maxUnstoredBytes * STORE_ROOM,
     onStray: (text) => throttled.warn('stray', performance.now(), { persistence, text }, 'the backend says'),
   })
+}
+
+/** A line for every tenth, and at least one a second: an operator who waits sees that something happens, and how far it is. */
+function progressLog(directory: string, log: Logger): (progress: RecoveryProgress) => void {
+  let toldPercent = 0
+  let toldAt = performance.now()
+  return ({ bytes, totalBytes, records }) => {
+    const percent = Math.floor((bytes / totalBytes) * 100)
+    const now = performance.now()
+    if (percent < toldPercent + 10 && percent < 100 && now < toldAt + 1000) return
+    toldPercent = percent
+    toldAt = now
+    log.info({ directory, percent, records }, 'recovering')
+  }
 }

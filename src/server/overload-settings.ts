@@ -6,6 +6,8 @@ export function overloadSettings(configuration: Configuration): OverloadSettings
   return {
     slowReaderPolicy: configuration.slowReaderPolicy,
     maxQueuedBytesTotal: configuration.maxQueuedBytesTotal,
+    maxQueuedMessagesTotal: configuration.maxQueuedMessagesTotal,
+    maxQueuedDiskTotal: configuration.maxQueuedDiskTotal,
     maxOutputBytesTotal: configuration.maxOutputBytesTotal,
     maxHeapPercent: configuration.maxHeapPercent,
     takeoverDelay: configuration.takeoverDelay * 1000,

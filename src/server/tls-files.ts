@@ -53,12 +53,21 @@ export function tlsProblem(options: ListenOptions, error: unknown): ConfigError 
   return new ConfigError({ key: 'TLS', value: files, problem, advice })
 }
 
+/** Who asks for any of these must not find himself with a plain listener. */
 function settingWithoutEffect(options: ListenOptions): string | undefined {
-  const { keyfile = [], cafile = '', capath = '', requireCertificate = false } = options
-  if (keyfile.length > 0) return 'keyfile'
-  if (cafile !== '') return 'cafile'
-  if (capath !== '') return 'capath'
-  return requireCertificate ? 'require_certificate' : undefined
+  const { keyfile = [], cafile = '', capath = '', crlfile = '', pskHint = '', requireCertificate = false } = options
+  const { keyPassphraseFile = '', keyPassphraseVariable = '' } = options
+  const given: Record<string, boolean> = {
+    keyfile: keyfile.length > 0,
+    cafile: cafile !== '',
+    capath: capath !== '',
+    crlfile: crlfile !== '',
+    psk_hint: pskHint !== '',
+    key_passphrase_file: keyPassphraseFile !== '',
+    key_passphrase_variable: keyPassphraseVariable !== '',
+    require_certificate: requireCertificate,
+  }
+  return Object.keys(given).find((key) => given[key])
 }
 
 /** Certificates and revocation lists of those who may sign client certificates. */

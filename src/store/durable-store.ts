@@ -14,8 +14,11 @@ export interface DurableStore {
   readonly volatile: boolean
   /** Makes it usable. Rejects if another process has it, or if it is damaged beyond what `recover` can skip. */
   open(): Promise<void>
-  /** All records committed by earlier processes, oldest first. Once, after `open` and before the first `commit`. */
-  recover(): AsyncIterable<JournalRecord>
+  /**
+   * All records committed by earlier processes, oldest first. Once, after `open` and before the first `commit`. With
+   * `borrows` the bytes in a record may be valid only until the next one is asked for.
+   */
+  recover(options?: { readonly borrows?: boolean }): AsyncIterable<JournalRecord>
   /**
    * Stores a batch, all or nothing, behind every batch before it. A new commit may begin while earlier ones are under
    * way; they resolve in the order they began. The store owns neither the array nor the bytes in it after it resolved.
@@ -42,6 +45,8 @@ export interface DurableStore {
   /** False while so much waits to be written that publishers should be parked until `room` resolves. */
   readonly hasRoom?: boolean
   room?(): Promise<void>
+  /** Whether `readMessages` finds every message of a commit that resolved, so that a queue may be held as numbers. */
+  readonly readsBack?: boolean
   /** The messages of these numbers, from disk; undefined for one that is gone. For queues too long for memory. */
   readMessages?(numbers: readonly number[]): Promise<(MessageStored | undefined)[]>
   /** Counters and sizes, as they are now. */

@@ -113,6 +113,8 @@ export interface MessageSent {
   readonly qos: 1 | 2
   readonly retain: boolean
   readonly subscriptionIdentifiers: readonly number[]
+  /** The shared group it came from, named as its own session is; with QoS 1 it goes back there if it is not acknowledged. */
+  readonly group: string | undefined
 }
 
 /**
@@ -175,6 +177,8 @@ export interface WillSet {
   readonly expiryInterval: number
   /** As in MessageStored. */
   readonly properties: Uint8Array
+  /** The client's User Name: whether it may publish is decided when the will is due. */
+  readonly username: string | undefined
   /** Wall time at which the connection ended; undefined while it is open. */
   readonly at: number | undefined
 }

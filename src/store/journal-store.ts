@@ -103,6 +103,11 @@ export class JournalStore implements DurableStore {
     return metrics
   }
 
+  /** With durability `none` a commit resolves before it is written, and what is not written cannot be read. */
+  get readsBack(): boolean {
+    return this.#options.durability !== 'none'
+  }
+
   /**
    * The messages stored under these numbers, read from disk: for queues too long to be held in memory. Neighbours in the
    * list that were stored one after the other cost one read. Undefined for a message that was compacted away.
@@ -141,11 +146,11 @@ export class JournalStore implements DurableStore {
     this.#state = 'open'
   }
 
-  async *recover(): AsyncGenerator<JournalRecord, void> {
+  async *recover({ borrows = false } = {}): AsyncGenerator<JournalRecord, void> {
     if (this.#state !== 'open') throw new StoreError('closed', 'the store is not open')
     if (this.#recovery === undefined) return // nothing was there, or it was told already
     const started = performance.now()
-    yield* this.#recovery.records()
+    yield* this.#recovery.records(borrows)
     await this.#startWriting()
     this.#metrics.recoverySeconds = (performance.now() - started) / 1000
   }

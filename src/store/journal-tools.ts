@@ -108,7 +108,7 @@ export async function compactStore(
   try {
     const metrics = newMetrics()
     const recovery = new Recovery(directory, { metrics, tell })
-    for await (const _ of recovery.records()); // to learn where each file ends
+    for await (const _ of recovery.records(false)); // to learn where each file ends
     const { sources } = await recovery.finish()
     if (sources.length === 0) return undefined
     const [first] = sources

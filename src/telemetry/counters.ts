@@ -12,6 +12,8 @@ export class Counters {
   connectionsMaximum = 0
   /** Accepted and closed at once: no free slot, or the listener's limit. */
   connectionsRefused = 0
+  /** Connections whose TLS, WebSocket or PROXY header could not go on: a failed handshake, plain HTTP. */
+  streamsFailed = 0
   /** Times a listener stopped accepting because descriptors ran out. */
   acceptPauses = 0
 
@@ -46,6 +48,9 @@ export class Counters {
   messagesQueued = 0
   /** Their bytes. */
   bytesQueued = 0
+  /** Those of them whose payloads are on disk only, now. */
+  messagesPaged = 0
+  bytesPaged = 0
 
   // Control Packets of every type
   messagesReceived = 0
@@ -70,6 +75,8 @@ export class Counters {
   droppedQueueFull = 0
   /** QoS 0, and the connection had output_limit waiting. */
   droppedOutputFull = 0
+  /** QoS 0 of a shared subscription, and the output of every member who is there was full. */
+  droppedGroupFull = 0
   /** Larger than the receiver's Maximum Packet Size. */
   droppedTooLarge = 0
   /** Their Message Expiry Interval ran out in a queue. */
@@ -86,6 +93,8 @@ export class Counters {
   storeCommits = 0
   /** Batches it refused; each was offered again. */
   storeFailures = 0
+  /** Times queued messages could not be read back from it; each disconnected a client. */
+  queueReadFailures = 0
   /** Publishes refused with 0x97 because the store failed. */
   publishesUnstored = 0
   /** Publishes that wait for room in the store now, unanswered, their clients read no further. */
@@ -144,6 +153,7 @@ export class Counters {
     return (
       this.droppedQueueFull +
       this.droppedOutputFull +
+      this.droppedGroupFull +
       this.droppedTooLarge +
       this.droppedExpired +
       this.droppedRetained +

@@ -38,6 +38,21 @@ for (const version of [[], ['--v5']]) {
   }
 }
 
+load(
+  'with subscribers away acknowledgements are counted, and at the end every message must be there',
+  async ({ programs }) => {
+    const broker = await RunningBroker.start(await findBroker('martlet-none', programs.floor))
+    try {
+      const args = ['--shape', 'pair', '--pubs', '3', '--qos', '1', '--persist', '--away', '--v5', ...counted]
+      const figures = (await runLoad(programs.load, broker, args)) as TrafficFigures
+      assert.is(figures.deliveries, 2000)
+      assert.equal(faultsOf(figures), flawless)
+    } finally {
+      await broker.stop()
+    }
+  },
+)
+
 load('a message to ten subscribers is ten deliveries', async ({ programs, floor }) => {
   const args = ['--shape', 'fanout', '--subs', '10', ...counted]
   const figures = (await runLoad(programs.load, floor, args)) as TrafficFigures

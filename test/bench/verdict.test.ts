@@ -54,6 +54,18 @@ test('memory is held against bytes per connection, latency against Mosquitto', (
   assert.is(judge(latency, 'martlet')?.verdict, 'not met')
 })
 
+test('a rate is held against its figure and against Mosquitto with persistence, and both must be good', () => {
+  const rate: Target = { kind: 'rate', perSecond: 1000, timesMosquitto: 5 }
+  const theirs = cell('mosquitto-disk', [{ deliveredPerS: 300 }])
+  const ours = (perSecond: number) => cell('martlet-fsync', [{ deliveredPerS: perSecond }])
+  const verdict = (...cells: Cell[]) => judge(row(rate, ...cells), 'martlet-fsync')?.verdict
+  assert.is(verdict(ours(1500), theirs), 'met')
+  assert.is(verdict(ours(1400), theirs), 'not met')
+  assert.is(verdict(ours(999), cell('mosquitto-disk', [{ deliveredPerS: 1 }])), 'not met')
+  assert.is(verdict(ours(5000)), 'not measured')
+  assert.is(judge(row(rate, ours(1500), theirs), 'martlet-fsync')?.found, '1,500/s, 5.00 ×')
+})
+
 test('a shape without a target is not judged', () => {
   assert.is(judge(row(undefined, floor), 'floor'), undefined)
 })

@@ -117,7 +117,7 @@ export class FakeReactor implements BrokerReactor {
   /** A packet larger than the inbox arrived: its body as a frame of native code's own. */
   arriveKept(body: Uint8Array): number {
     const handle = this.#nextNative--
-    this.frames.set(handle, { bytes: body.slice(), tail: body.length })
+    this.frames.set(handle, { bytes: new Uint8Array(body), tail: body.length })
     return handle
   }
 
@@ -144,7 +144,7 @@ export class FakeReactor implements BrokerReactor {
 
   #keepBytes(handle: number, from: Uint8Array, headLength: number): void {
     this.outbox.execute()
-    this.#hold(handle, { bytes: from.slice(), tail: headLength })
+    this.#hold(handle, { bytes: new Uint8Array(from), tail: headLength })
   }
 
   #readKept(handle: number, offset: number, target: Uint8Array): number {

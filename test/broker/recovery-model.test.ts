@@ -4,7 +4,8 @@
 import * as fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { RecoveredState } from '../../src/broker/recovered-state.ts'
+import type { Delivery } from '../../src/broker/message.ts'
+import { RECORDS, RecoveredState } from '../../src/broker/recovered-state.ts'
 import { recover } from '../../src/broker/recovery.ts'
 import type { Session } from '../../src/broker/session.ts'
 import type { QoS } from '../../src/mqtt/qos.ts'
@@ -30,12 +31,14 @@ function held({ context }: Rig): unknown {
         [...subscriptionIds],
       ]),
       queue: [...(session.queue ?? [])].map(({ message, qos, retain }) => [text(message), qos, retain]),
-      inflight: [...(session.inflight?.unacknowledged() ?? [])].map(({ packetId, qos, state, message }) => [
-        packetId,
-        qos,
-        state,
-        message === undefined ? undefined : text(message.message),
-      ]),
+      inflight: [...(session.inflight?.unacknowledged() ?? [])]
+        .filter(({ qos, message }) => qos === 2 || !isGroups(context, message))
+        .map(({ packetId, qos, state, message }) => [
+          packetId,
+          qos,
+          state,
+          message === undefined ? undefined : text(message.message),
+        ]),
       inbound: [...(session.inbound ?? [])],
     }))
     .sort((one, other) => (one.clientId < other.clientId ? -1 : 1))
@@ -47,9 +50,22 @@ function held({ context }: Rig): unknown {
   const groups = ['t/1', 't/2'].map((filter) => {
     const name = `$share/g/${filter}`
     const isStored = [...context.sessions].some((one) => one.isPersistent && one.subscriptions?.has(name) === true)
-    return isStored ? context.router.sharedGroup(name)!.backlog : 0
+    return isStored ? context.router.sharedGroup(name)!.backlog + onTheWay(context, name) : 0
   })
   return { sessions, retained, groups }
+}
+
+/** Whether it came from a shared group that has members. */
+function isGroups({ router }: Rig['context'], delivery: Delivery | undefined): boolean {
+  return delivery?.group !== undefined && router.sharedGroup(delivery.group.filter) !== undefined
+}
+
+/** QoS 1 messages a group has sent to members with a session and that a crash brings back to it. */
+function onTheWay(context: Rig['context'], name: string): number {
+  return [...context.sessions]
+    .filter((session) => session.isPersistent)
+    .flatMap((session) => [...(session.inflight?.unacknowledged() ?? [])])
+    .filter(({ qos, message }) => qos === 1 && message?.group?.filter === name).length
 }
 
 function text(message: { payload(): Buffer }): string {
@@ -206,7 +222,7 @@ test('records may be cut anywhere and tell of nothing that was not there', () =>
     { type: 'retained-set', topicName: 't', message: 1 },
     { type: 'session-removed', clientId: 'b' },
   ]
-  const state = new RecoveredState()
+  const state = new RecoveredState(RECORDS)
   for (const record of records) state.apply(record)
   assert.is(state.sessions.get('a')!.queue.size, 0)
   assert.is(state.sessions.get('a')!.inflight.get(7)?.isReleased, true)

@@ -40,7 +40,13 @@ function queued(clientId: string, message: number): JournalRecord {
 
 function will(clientId: string, delayInterval: number, at: number | undefined): JournalRecord {
   const payload = Buffer.from('gone')
-  const rest = { qos: 0, retain: false, expiryInterval: Infinity, properties: new Uint8Array(0) } as const
+  const rest = {
+    qos: 0,
+    retain: false,
+    expiryInterval: Infinity,
+    properties: new Uint8Array(0),
+    username: `user-${clientId}`,
+  } as const
   return { type: 'will-set', clientId, topicName: 'w', payload, delayInterval, at, ...rest }
 }
 
@@ -173,7 +179,16 @@ test('the wills of those who were connected at the crash are sent unless they co
 
 test('messages in flight come back with their identifiers and states, in order, and new identifiers go on behind them', async () => {
   const inflight = (packetId: number, message: number, qos: 1 | 2): JournalRecord => {
-    return { type: 'message-sent', clientId: 'a', message, packetId, qos, retain: false, subscriptionIdentifiers: [] }
+    return {
+      type: 'message-sent',
+      clientId: 'a',
+      message,
+      packetId,
+      qos,
+      retain: false,
+      subscriptionIdentifiers: [],
+      group: undefined,
+    }
   }
   const { rig } = await recovered([
     opened('a', Infinity),
@@ -202,6 +217,67 @@ test('messages in flight come back with their identifiers and states, in order, 
   )
   assert.ok(session.inbound!.has(9))
   assert.is(rig.reactor.frames.size, 2)
+})
+
+const share = (clientId: string): JournalRecord => {
+  const options = { qos: 1, noLocal: false, retainAsPublished: false, retainHandling: 0 } as const
+  return { type: 'subscription-set', clientId, topicFilter: '$share/g/t/+', ...options, subscriptionIdentifier: 0 }
+}
+const GROUP = '\0$share/g/t/+'
+const fromGroup = (clientId: string, message: number, packetId: number, qos: 1 | 2 = 1): JournalRecord => {
+  const rest = { retain: false, subscriptionIdentifiers: [], group: GROUP }
+  return { type: 'message-sent', clientId, message, packetId, qos, ...rest }
+}
+
+test('[MQTT-4.8.2-4] QoS 1 messages of a shared group in flight at the crash go back to the group, before what waited, in order', async () => {
+  const { rig, store } = await recovered([
+    opened('a', Infinity),
+    opened('b', Infinity),
+    opened(GROUP, Infinity),
+    share('a'),
+    share('b'),
+    ...[1, 2, 3, 4, 5].map((number) => stored(number)),
+    fromGroup('a', 1, 1),
+    fromGroup('b', 2, 1),
+    fromGroup('a', 3, 2),
+    fromGroup('a', 4, 3, 2),
+    queued(GROUP, 5),
+  ])
+  const { sessions, journal, router } = rig.context
+  assert.is(router.sharedGroup('$share/g/t/+')!.backlog, 4)
+  // Not only in memory: a second crash finds them with the group, too.
+  await journal.settle()
+  const again = await recovered([...store.stored])
+  assert.is(again.rig.context.router.sharedGroup('$share/g/t/+')!.backlog, 4)
+  rig.attach(sessions.get('b')!)
+  rig.reactor.take()
+  const b = sessions.get('b')!
+  b.pump()
+  rig.reactor.take()
+  assert.equal(
+    [...b.inflight!.unacknowledged()].map(({ message }) => message!.message.topic),
+    ['t/1', 't/2', 't/3', 't/5'],
+  )
+  assert.equal(
+    [...sessions.get('a')!.inflight!.unacknowledged()].map(({ packetId, qos }) => [packetId, qos]),
+    [[3, 2]],
+    'QoS 2 stays with the session [MQTT-4.8.2-5]',
+  )
+})
+
+test('a message in flight whose shared group nobody is in any more stays with its session', async () => {
+  const { rig } = await recovered([opened('a', Infinity), stored(1), fromGroup('a', 1, 9)])
+  rig.attach(rig.context.sessions.get('a')!)
+  assert.equal(
+    rig.reactor.take().written.map(({ first, packetId }) => [first, packetId]),
+    [[0x3a, 9]],
+  )
+})
+
+test('the user name of a will’s client is there again: an authorizer is asked about it', async () => {
+  const { rig } = await recovered([opened('a', 100), will('a', 60, NOW - 70_000), left('a', NOW - 70_000, 100)])
+  rig.advance(1)
+  assert.is(rig.wills[0]?.[1].client.username, 'user-a')
 })
 
 test.run()

@@ -11,6 +11,7 @@ import { ListenerTable } from '../../src/broker/listener-rules.ts'
 import type { Heap } from '../../src/broker/overload/heap.ts'
 import { Overload } from '../../src/broker/overload/overload.ts'
 import type { OverloadSettings } from '../../src/broker/overload/settings.ts'
+import { Pager } from '../../src/broker/pager.ts'
 import { Publication } from '../../src/broker/publication.ts'
 import { RetainedStore } from '../../src/broker/retained-store.ts'
 import { Router } from '../../src/broker/router.ts'
@@ -34,6 +35,8 @@ import { FakeReactor } from './fake-reactor.ts'
 export const OVERLOAD_SETTINGS: OverloadSettings = {
   slowReaderPolicy: 'drop_newest',
   maxQueuedBytesTotal: 1 << 30,
+  maxQueuedMessagesTotal: Infinity,
+  maxQueuedDiskTotal: Infinity,
   maxOutputBytesTotal: 1 << 30,
   maxHeapPercent: 80,
   takeoverDelay: 1000,
@@ -53,6 +56,7 @@ export const SETTINGS: BrokerSettings = {
   maxInflightMessages: 256,
   maxQueuedMessages: 1000,
   maxQueuedBytes: 1 << 24,
+  queueWindow: 1 << 16,
   queueQos0Messages: false,
   maxKeepalive: 0,
   connectTimeout: 10_000,
@@ -126,6 +130,8 @@ export interface RigOptions {
   readonly heap?: Heap
   readonly hooks?: Hooks
   readonly store?: DurableStore
+  /** Messages of a queue that stay in memory at its front; default 256. */
+  readonly windowMessages?: number
   /** Words and bytes of the outbox. */
   readonly outbox?: readonly [words: number, bytes: number]
 }
@@ -204,6 +210,7 @@ export class Rig {
       events,
       journal,
       listeners: new ListenerTable(settings.overload),
+      pager: new Pager({ store, windowBytes: settings.queueWindow, windowMessages: options.windowMessages ?? 256 }),
       router: new Router(reactor, settings.maxTopicLevels, () => this.context),
       shortcuts: new Shortcuts(outbox, reactor.memory.decisions, settings.shortcutAfter),
       overload,

@@ -50,6 +50,30 @@ test('capath, names from certificates and passphrases are settings of a listener
   assert.equal([listener?.keyPassphraseFile, listener?.slowReader], ['/etc/martlet/pass', 'disconnect'])
 })
 
+test('psk_file before any listener is for all that have a psk_hint, and makes none, as in Mosquitto', () => {
+  const conf = 'psk_file /etc/psk\nlistener 1\nlistener 2\npsk_hint a\nlistener 3\npsk_hint b\npsk_file /etc/own\n'
+  assert.equal(
+    listenersOf(conf).map(({ port, pskFile }) => [port, pskFile]),
+    [
+      [1, ''],
+      [2, '/etc/own'], // the last one
+      [3, '/etc/own'],
+    ],
+  )
+  const idle = parseMosquittoConf('listener 1\n', 'm.conf')
+  assert.equal(idle.notices, [])
+  const { notices } = parseMosquittoConf('psk_file /etc/psk\nlistener 1\n', 'm.conf')
+  assert.equal(notices, ['m.conf:1: psk_file is used by listeners with a psk_hint, and there is none'])
+})
+
+test('psk_file behind another listener serves those with a psk_hint and no file of their own', () => {
+  const conf = 'listener 1\npsk_hint a\nlistener 2\npsk_hint b\npsk_file /etc/psk\n'
+  assert.equal(
+    listenersOf(conf).map(({ pskFile }) => pskFile),
+    ['/etc/psk', '/etc/psk'],
+  )
+})
+
 test('listener 0 wants a path, and a path may have blanks', () => {
   assert.is(listenersOf('listener 0 /tmp/with blank\n')[0]?.socketPath, '/tmp/with blank')
   assert.throws(() => listenersOf('listener 0\n'), /path of a Unix socket/)

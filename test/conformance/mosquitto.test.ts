@@ -71,4 +71,12 @@ test("the verdicts on Debian's Mosquitto are those of the baseline", async () =>
   })
 })
 
+test('docs/conformance.md tells of Mosquitto what the baseline says', () => {
+  const outcomes = Object.values(JSON.parse(readFileSync(BASELINE, 'utf8')) as Record<string, string>)
+  const count = (wanted: string) => outcomes.filter((outcome) => outcome === wanted).length
+  const page = readFileSync(resolve(BASELINE, '../../../docs/conformance.md'), 'utf8')
+  const told = /^(\d+) pass, (\d+) fail, (\d+) are skipped, .* as of the committed baseline\./m.exec(page)
+  assert.equal(told?.slice(1).map(Number), ['pass', 'fail', 'skip'].map(count))
+})
+
 test.run()

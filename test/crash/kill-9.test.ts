@@ -5,9 +5,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test as uvu } from 'uvu'
-import { type BrokerUnderTest, startBroker } from '../support/broker-process.ts'
 import { type Case, longSize, longTests, skipped, target } from '../support/target.ts'
-import { Crew } from './crew.ts'
+import { crash } from './rounds.ts'
 
 const ROUNDS = Number(process.env.MARTLET_CRASH_ROUNDS ?? (longTests ? longSize(100) : 3))
 /** Acknowledgements from one start to the next kill, at most. */
@@ -19,36 +18,11 @@ for (const durability of ['fsync', 'os'] as const) {
   test(`${ROUNDS} kills with durability ${durability}: no acknowledged message lost, no QoS 2 message twice, order kept`, async () => {
     const folder = mkdtempSync(join(tmpdir(), 'crash-'))
     try {
-      await crash(folder, durability)
+      await crash(ROUNDS, MOST, { persistence: true, persistence_location: join(folder, 'data'), durability })
     } finally {
       rmSync(folder, { recursive: true, force: true })
     }
   })
-}
-
-async function crash(folder: string, durability: 'fsync' | 'os'): Promise<void> {
-  const start = (): Promise<BrokerUnderTest> =>
-    startBroker({
-      settings: {
-        persistence: true,
-        persistence_location: join(folder, 'data'),
-        durability,
-        max_queued_messages: 1_000_000,
-      },
-    })
-  const crew = new Crew()
-  for (let round = 0; round < ROUNDS; round++) {
-    const broker = await start()
-    await crew.subscribe(broker, round % 2 === 1)
-    const reached = crew.acknowledged(1 + Math.floor(Math.random() * MOST))
-    crew.publish(broker)
-    await reached
-    await broker.kill9()
-    await crew.lost()
-  }
-  const broker = await start()
-  await crew.settle(broker)
-  await broker.stopCleanly()
 }
 
 uvu.run()

@@ -300,7 +300,9 @@ test('what cannot be used is an error that names it', async () => {
     await problem({ certfile: [certfile], keyfile: [keyfile], requireCertificate: true }),
     /cafile or capath is wanted/,
   )
-  assert.match(await problem({ keyfile: [keyfile] }), /it makes no TLS listener/)
+  for (const idle of [{ keyfile: [keyfile] }, { pskHint: 'h' }, { crlfile }, { keyPassphraseFile: keyfile }]) {
+    assert.match(await problem(idle), /it makes no TLS listener/)
+  }
   writeFileSync(authority.path('bad-psk'), 'ok:00\nbad:0g\n')
   assert.match(await problem({ pskFile: authority.path('bad-psk') }), /bad-psk:2: psk_file: identity:key is wanted/)
 })

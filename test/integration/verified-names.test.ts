@@ -1,5 +1,6 @@
 // use_identity_as_username and use_subject_as_username: user names that certificates, pre-shared keys and PROXY headers
 // prove; what CONNECT says does not count then. What the broker makes of a client is read from its log and its hooks.
+import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
@@ -12,7 +13,7 @@ import { closeBrokers, listen } from '../support/embedded.ts'
 import * as packets from '../support/packets.ts'
 import { connect5, p } from '../support/packets5.ts'
 import { closePeers, mosquittoPub, PeerProcess, withPeer } from '../support/peers.ts'
-import { repositoryRoot } from '../support/target.ts'
+import { repositoryRoot, skipped } from '../support/target.ts'
 
 const authority = new Authority()
 const server = authority.issue('server', '/CN=broker', ['DNS:localhost', 'IP:127.0.0.1'])
@@ -167,6 +168,37 @@ test('PROXY version 2: the name on the certificate that the proxy has verified',
   }
 })
 
+const haproxy = ['/usr/sbin/haproxy', '/usr/local/sbin/haproxy'].find((file) => spawnSync(file, ['-v']).status === 0)
+const withHaproxy = haproxy !== undefined || process.env.CI ? test : skipped(test, 'haproxy is not installed')
+
+withHaproxy('haproxy ends TLS and tells the name it has verified: send-proxy-v2-ssl-cn', async () => {
+  assert.ok(haproxy, 'haproxy is not installed, and CI is set')
+  const front = await freePort()
+  const pem = authority.path('haproxy.pem')
+  writeFileSync(pem, authority.text(server.certfile) + authority.text(server.keyfile))
+  const file = authority.path('haproxy.cfg')
+  const configuration = `defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 30s
+  timeout server 30s
+listen mqtt
+  bind ${host}:${front} ssl crt ${pem} ca-file ${authority.certificate} verify optional
+  server broker ${host}:${doors.proxied} send-proxy-v2-ssl-cn
+`
+  writeFileSync(file, configuration)
+  const proxy = new PeerProcess(haproxy!, ['-f', file])
+  const listens = (): Promise<boolean> =>
+    ByteClient.dial({ host, port: front }).then(
+      () => true,
+      () => false,
+    )
+  while (!(await listens())) await new Promise(setImmediate)
+  assert.equal(await dial(front, { certificate: device, userName: 'root' }), [accepted, 'device-7'])
+  assert.equal(await dial(front, { userName: 'root' }), [badUserName, undefined])
+  proxy.kill9()
+})
+
 test('a listener with TLS of its own behind a proxy: what the proxy says of a certificate is no name', async () => {
   const raw = await ByteClient.dial({ host, port: doors.proxiedTls })
   raw.send(proxyHeader('device-9'))
@@ -278,6 +310,21 @@ test('mosquitto.conf: use_subject_as_username', async () => {
   ].join('\n')
   assert.match(await lineWith({ name: 'mosquitto.conf', text }), /username="CN=device-7,OU=Sensors,O=Acme/)
 })
+
+withPeer(test, 'mosquitto_pub')(
+  'mosquitto.conf: a psk_file in front of the listeners, a psk_hint behind one',
+  async () => {
+    const text = `psk_file ${pskFile}\nlistener ${await freePort()} ${host}\npsk_hint h\nuse_identity_as_username true\n`
+    const one = await startBroker({ file: { name: 'mosquitto.conf', text } })
+    started.push(one)
+    const secrets = ['--psk-identity', 'sensor-1', '--psk', key]
+    await mosquittoPub({ host, port: one.port }, [...secrets, '-t', 't', '-m', 'x', '-q', '1'])
+    await one.waitForLog(/client connected.*username=sensor-1/)
+    const plain = await ByteClient.dial({ host, port: one.port })
+    plain.send(packets.connect({ clientId: 'plain' }))
+    assert.not.equal([...(await plain.rest()).subarray(0, 1)], [0x20])
+  },
+)
 
 test('--test-config finds a listener that could tell no names', async () => {
   const file = authority.path('no-names.conf')

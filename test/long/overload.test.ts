@@ -1,5 +1,5 @@
-// Long: `test/overload` says what happens, at the size of test/long; here what only a process of its own can show: its memory,
-// and the latency of those who do nothing wrong (a figure, printed). Sizes are divided by MARTLET_LONG_DIVISOR.
+// Long: what only a process of its own can show of the attacks in test/overload: its memory, and the latency of those who do
+// nothing wrong (a figure, printed); siege.test.ts has the attacks by the thousand. Sizes are divided by MARTLET_LONG_DIVISOR.
 import { readFileSync } from 'node:fs'
 import { test as uvu } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -7,6 +7,7 @@ import { type BrokerUnderTest, startBroker } from '../support/broker-process.ts'
 import { connect, publish, subscribe } from '../support/packets.ts'
 import { closeClients, RawClient } from '../support/raw-client.ts'
 import { type Case, longSize, longTests, skipped } from '../support/target.ts'
+import { until } from '../support/until.ts'
 
 const test: Case = longTests ? uvu : skipped(uvu, 'MARTLET_LONG is not 1')
 uvu.after.each(closeClients)
@@ -72,6 +73,7 @@ test('5,000 deaf subscribers at QoS 0: all output together stays within its limi
     deaf.pause()
   }
   const publisher = await RawClient.connect(broker, { clientId: 'flooder' })
+  const connected = resident(broker)
   let most = 0
   await latencyBeside(broker, `${total} deaf subscribers`, async () => {
     for (let n = 0; n < 500; n++) {
@@ -81,7 +83,15 @@ test('5,000 deaf subscribers at QoS 0: all output together stays within its limi
     }
   })
   console.log(`resident memory: at most ${((most - before) / MiB).toFixed(0)} MiB more`)
+  assert.ok(
+    most - connected < limit * 1.5 + 64 * MiB,
+    `${(most - connected) / MiB} MiB for ${limit / MiB} MiB of output`,
+  )
   closeClients()
+  await until('memory has come back', () => resident(broker) <= connected * 1.2)
+  console.log(
+    `${(connected / MiB).toFixed(0)} MiB before the flood, ${(resident(broker) / MiB).toFixed(0)} MiB after it`,
+  )
   await broker.stopCleanly()
 })
 

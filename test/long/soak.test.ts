@@ -6,7 +6,7 @@
 import { test as uvu } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { QoS } from '../support/packets.ts'
-import { type Case, longSize, longTests, skipped } from '../support/target.ts'
+import { type Case, longSize, longTests, sanitized, skipped } from '../support/target.ts'
 import { descriptorsOf, until } from '../support/until.ts'
 import { Group, Publisher, Subscriber } from './soak/books.ts'
 import { type Door, type House, openHouse } from './soak/doors.ts'
@@ -17,10 +17,8 @@ import { Attackers, Board, comeIn, Deaf, Mourner, Wills } from './soak/trouble.t
 const test: Case = longTests ? uvu : skipped(uvu, 'MARTLET_LONG is not 1')
 
 const SECONDS = longSize(600)
-/** The sanitizers' runtime keeps freed memory apart. */
-const SANITIZED = process.env.MARTLET_PREBUILD !== undefined
 /** Messages a publisher makes every TICK, ms. */
-const [PACE, TICK] = [SANITIZED ? 1 : 2, 40]
+const [PACE, TICK] = [sanitized ? 1 : 2, 40]
 const versionOf = (n: number): Version => (n % 2 === 0 ? 4 : 5)
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
@@ -240,7 +238,7 @@ test(`${SECONDS} seconds of everything lose nothing and leave nothing behind`, a
   console.log(
     `resident memory: ${warm.toFixed(0)} MiB after a quarter, ${busy.toFixed(0)} MiB at the end, ${after.toFixed(0)} MiB after`,
   )
-  if (!SANITIZED) assert.ok(after < warm + 64, `${after - warm} MiB more`)
+  if (!sanitized) assert.ok(after < warm + 64, `${after - warm} MiB more`)
   const faults = house.broker.log.filter((line) => /internal error|"level":(?:50|60)|ERROR/.test(line))
   assert.equal(faults, [])
   await sys.leave()

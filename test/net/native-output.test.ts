@@ -221,6 +221,32 @@ for (const [name, sizes] of [
       assert.is(rig.totals[Total.QueuedBytes], 0)
     }),
   )
+
+  test(
+    `trimming memory is allowed at any time and costs nobody a byte (${name} sizes)`,
+    withRig(sizes, async (rig) => {
+      const from = await rig.client()
+      const slow = await rig.client()
+      slow.socket.pause()
+      rig.admit(slow.opened)
+      rig.onRecord = (record) => {
+        if (record.kind !== Kind.Packet) return
+        rig.forward(record.first, 0, slow.opened, record)
+        if (rig.totals[Total.PacketsIn] % 100 === 0) rig.reactor.trim()
+      }
+      const count = 4000
+      const bytes = Buffer.concat(
+        Array.from({ length: count }, (_, i) => publish('slow', Buffer.alloc(1900, `message ${i} `))),
+      )
+      from.socket.write(bytes)
+      await rig.until(() => rig.totals[Total.PacketsIn] === count)
+      rig.reactor.trim()
+      assert.ok((await receive(slow.socket, bytes.length)).equals(bytes))
+      rig.reactor.trim()
+      rig.reactor.close()
+      rig.reactor.trim()
+    }),
+  )
 }
 
 test.run()

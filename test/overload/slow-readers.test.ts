@@ -62,8 +62,10 @@ async function numbersOf(client: RawClient): Promise<number[]> {
   client.resume()
   const messages = await client.receiveAll()
   client.destroy() // or the broker would wait for its FIN
-  return messages.map(({ payload }) => Number(payload.toString('latin1', 0, 4)))
+  return messages.map(numberOf)
 }
+
+const numberOf = ({ payload }: { payload: Buffer }) => Number(payload.toString('latin1', 0, 4))
 
 const ascends = (numbers: readonly number[]) => numbers.every((n, at) => at === 0 || n > numbers[at - 1]!)
 
@@ -72,6 +74,8 @@ test('drop_newest, the default: the first messages arrive, in order; the rest is
     const clients = await Promise.all(LEVELS.map((qos) => deaf(target, qos)))
     await floodAcknowledged(target)
     const { counters } = target.broker
+    // Two queues of 20 messages, whatever was published.
+    assert.ok(counters.bytesQueued <= 40 * (PAYLOAD.length + 20), `${counters.bytesQueued} bytes are queued`)
     assert.ok(counters.droppedOutputFull > 0)
     assert.ok(counters.droppedQueueFull > 0)
     assert.ok(warnings(target.log, 'queue full').length > 0)
@@ -100,6 +104,61 @@ test('drop_oldest: the last message arrives at every QoS, what is between is dro
       assert.is(numbers.at(-1), COUNT - 1, `QoS ${qos}`)
     }
     assert.is(counters.bytesQueued, 0)
+  })
+})
+
+test('drop_oldest for sessions that are stored: the last message arrives, also after the connection was lost', async () => {
+  await underAttack({ ...limits, slowReaderPolicy: 'drop_oldest' }, async (target) => {
+    const stored = { clientId: 'stored', clean: false }
+    const deaf = await RawClient.connect(target, stored)
+    await deaf.subscribe(['flood/1', 1], ['flood/2', 2])
+    deaf.pause()
+    const publisher = await RawClient.connect(target, { clientId: 'flooder' })
+    const { counters } = target.broker
+    let most = 0
+    for (let n = 0; n < COUNT; n++) {
+      if (n === COUNT / 2) deaf.reset() // Half of it comes while it is away.
+      PAYLOAD.write(`${n}`.padStart(4, '0'))
+      await publisher.publish({ topic: 'flood/1', payload: PAYLOAD, qos: 1 })
+      await publisher.publish({ topic: 'flood/2', payload: PAYLOAD, qos: 2 })
+      most = Math.max(most, counters.bytesQueued)
+    }
+    assert.ok(most <= 20 * (PAYLOAD.length + 20), `${most} bytes were queued`)
+    assert.ok(counters.droppedQueueFull > 0)
+    const back = await RawClient.connect(target, stored)
+    assert.ok(back.sessionPresent)
+    const messages = await back.receiveAll()
+    for (const topic of ['flood/1', 'flood/2']) {
+      const numbers = messages.filter((one) => one.topic === topic).map(numberOf)
+      assert.ok(ascends(numbers), topic)
+      assert.is(numbers.at(-1), COUNT - 1, topic)
+    }
+    assert.is(counters.bytesQueued, 0)
+  })
+})
+
+test('QoS 0 for a shared subscription whose members all read nothing: counted, logged, and nobody is to blame but they', async () => {
+  await underAttack(limits, async (target) => {
+    const members = await Promise.all(
+      [0, 1].map(async (n) => {
+        const member = await RawClient.connect(target, { clientId: `member-${n}` })
+        await member.subscribe(['$share/group/flood/0', 0])
+        member.pause()
+        return member
+      }),
+    )
+    await flood(target)
+    const { counters } = target.broker
+    const dropped = counters.droppedGroupFull
+    assert.ok(dropped > 0)
+    assert.ok(warnings(target.log, 'every member of the shared subscription full').length > 0)
+    let received = 0
+    for (const member of members) received += (await numbersOf(member)).length
+    assert.is(received + dropped + counters.droppedOutputFull, COUNT)
+    for (const member of members) await member.disconnect()
+    const publisher = await RawClient.connect(target, { clientId: 'publisher' })
+    await publisher.publish({ topic: 'flood/0', payload: 'x' })
+    assert.is(counters.droppedGroupFull, dropped, 'with no member there is nobody to miss it')
   })
 })
 

@@ -180,7 +180,7 @@ test('properties and expiry of retained messages and wills are kept, in mqtt-pac
   await store.commit([
     { ...stored, properties, expiresAt },
     { type: 'retained-set', topicName: stored.topicName, message: 1 },
-    { ...will, delayInterval: 0, expiryInterval: 60, properties, at: undefined },
+    { ...will, username: undefined, delayInterval: 0, expiryInterval: 60, properties, at: undefined },
   ])
   await store.close()
   const { recovered } = await opened(new AedesStore({ backend }))

@@ -14,7 +14,7 @@ interface Session {
   left: unknown
   subscriptions: Record<string, unknown>
   queue: (Entry & { number: number })[]
-  inflight: { packetId: number; entry: Entry | 'received' }[]
+  inflight: { packetId: number; entry: Entry | 'received'; group?: string | undefined }[]
   inbound: number[]
 }
 
@@ -63,11 +63,11 @@ export class Model {
       const { packetId } = record
       take(session.queue, ({ number }) => number === record.message)
       take(session.inflight, (entry) => entry.packetId === packetId)
-      session.inflight.push({ packetId, entry: this.#entry(record) })
+      session.inflight.push({ packetId, entry: this.#entry(record), group: record.group })
     } else if (record.type === 'message-received') {
       const found = session.inflight.find(({ packetId }) => packetId === record.packetId)
-      if (found === undefined) session.inflight.push({ packetId: record.packetId, entry: 'received' })
-      else found.entry = 'received'
+      if (found === undefined) session.inflight.push({ packetId: record.packetId, entry: 'received', group: undefined })
+      else Object.assign(found, { entry: 'received', group: undefined })
     } else if (record.type === 'message-acknowledged')
       take(session.inflight, ({ packetId }) => packetId === record.packetId)
     else if (record.type === 'inbound-added') {

@@ -6,19 +6,10 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { runFaulty } from '../support/faults.ts'
-import { readCalls, SimulatedDisk } from '../support/power-loss.ts'
+import { chances, readCalls, SimulatedDisk } from '../support/power-loss.ts'
 import { freshDirectory, readBack } from './support.ts'
 
 const WRITER = join(import.meta.dirname, '..', 'support', 'store-writer.js')
-
-/** A generator of numbers that are the same in every run; Park and Miller's. */
-function chances(seed: number): (choices: number) => number {
-  let state = seed
-  return (choices) => {
-    state = (state * 48271) % 2147483647
-    return state % choices
-  }
-}
 
 for (const [what, rules] of [
   ['on a good disk', []],

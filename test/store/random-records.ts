@@ -70,6 +70,7 @@ const plain: fc.Arbitrary<JournalRecord> = fc.oneof(
     delayInterval: fc.nat(),
     expiryInterval: interval,
     properties: bytes,
+    username: fc.option(fc.string({ maxLength: 5 }), { nil: undefined }),
     at: fc.option(time, { nil: undefined }),
   }),
   fc.record({ type: fc.constant('will-removed' as const), clientId }),
@@ -77,14 +78,16 @@ const plain: fc.Arbitrary<JournalRecord> = fc.oneof(
 
 const delivery = fc.record({ clientId, qos: grantedQos, retain: fc.boolean(), subscriptionIdentifiers: identifiers })
 
+const group = fc.option(fc.constantFrom('\0$share/g/t', '\0$share/h/t'), { nil: undefined })
+
 const referring: fc.Arbitrary<(message: number) => JournalRecord> = fc.oneof(
   delivery.map(
     (to) =>
       (message: number): JournalRecord => ({ type: 'message-queued', message, ...to }),
   ),
-  fc.tuple(delivery, packetId).map(
-    ([to, id]) =>
-      (message: number): JournalRecord => ({ type: 'message-sent', message, packetId: id, ...to }),
+  fc.tuple(delivery, packetId, group).map(
+    ([to, id, from]) =>
+      (message: number): JournalRecord => ({ type: 'message-sent', message, packetId: id, ...to, group: from }),
   ),
   clientId.map(
     (id) =>

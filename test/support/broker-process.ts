@@ -31,7 +31,8 @@ export interface Settings {
   max_output_bytes_total?: number
   log_level?: string
   connection_messages?: boolean
-  persistence?: boolean
+  persistence?: boolean | string
+  persistence_options?: Record<string, unknown>
   persistence_location?: string
   durability?: 'fsync' | 'os' | 'none'
   max_unstored_bytes?: number
@@ -56,6 +57,8 @@ export interface BrokerOptions {
   heapLimit?: number
   /** What its file system does. Martlet only. */
   faults?: Faults
+  /** How long it may take until it listens, ms; default 20 s. */
+  patience?: number
   /** Leaves MARTLET_SIZES=tiny out of account, for tests about large sizes. */
   usualSizes?: boolean
 }
@@ -108,7 +111,7 @@ process.on('exit', () => {
 export const startBroker = async (options: BrokerOptions = {}): Promise<BrokerUnderTest> => {
   for (let attempt = 1; ; attempt++) {
     const broker = await launch(options)
-    const port = await broker.listening()
+    const port = await broker.listening(options.patience)
     if (port !== undefined) return broker.underTest(port)
     // Mosquitto cannot choose a free port itself: somebody may have taken ours in between.
     if (target !== 'mosquitto' || attempt === 3)
@@ -252,13 +255,13 @@ class Launched {
   }
 
   /** The port it listens on; undefined when it ended instead. */
-  async listening(): Promise<number | undefined> {
+  async listening(patience = startDeadline): Promise<number | undefined> {
     const host = this.#host.includes(':') ? `[${this.#host}]` : this.#host
     const banner = (line: string) => {
       if (target === 'mosquitto') return / running$/.test(line)
       return line.includes(`${host}:`)
     }
-    const line = await this.#line(banner, startDeadline)
+    const line = await this.#line(banner, patience)
     if (line === undefined) return undefined
     if (target === 'mosquitto') return this.#port
     return Number.parseInt(line.slice(line.indexOf(`${host}:`) + host.length + 1), 10)

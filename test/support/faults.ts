@@ -34,13 +34,17 @@ export class Faults {
   readonly environment: Readonly<Record<string, string>>
   readonly #rulesFile: string
 
-  /** `root` must exist before the process starts. `log`: where every call that changes a file is written down. */
-  constructor(root: string, options: { rules?: readonly string[]; log?: string } = {}) {
+  /**
+   * `root` must exist before the process starts. `log`: where every call that changes a file is written down, with `sends`
+   * what goes to sockets too.
+   */
+  constructor(root: string, options: { rules?: readonly string[]; log?: string; sends?: boolean } = {}) {
     this.#rulesFile = `${root}.rules`
-    const { rules = [], log } = options
+    const { rules = [], log, sends = false } = options
     // The sanitizers' runtime, if there is one, must come first.
     const preload = [process.env.LD_PRELOAD ?? '', faultLibrary()].join(' ').trim()
-    const logging: Record<string, string> = log === undefined ? {} : { FAULTS_LOG: log }
+    const logging: Record<string, string> =
+      log === undefined ? {} : { FAULTS_LOG: log, ...(sends ? { FAULTS_SENDS: '1' } : {}) }
     this.environment = { LD_PRELOAD: preload, FAULTS_ROOT: root, FAULTS_RULES: this.#rulesFile, ...logging }
     if (log !== undefined) rmSync(log, { force: true })
     this.rules(rules)

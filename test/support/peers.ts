@@ -1,4 +1,4 @@
-// Real clients as peers: mosquitto_pub and mosquitto_sub, the mqtt package, python3-paho-mqtt. A peer that is not
+// Real peers: mosquitto_pub and mosquitto_sub, the mqtt package, python3-paho-mqtt, Redis. A peer that is not
 // installed is a failure under CI and a skip that says so elsewhere.
 // Owns the processes it starts; `closePeers` ends those a failed test left, and they die with this process anyway.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
@@ -27,6 +27,7 @@ const python = '/usr/bin/python3'
 
 const present = {
   mosquitto_pub: () => spawnSync('mosquitto_pub', ['--help']).error === undefined,
+  'redis-server': () => spawnSync('redis-server', ['--version']).error === undefined,
   paho: () => existsSync(python) && spawnSync(python, ['-c', 'import paho.mqtt.client']).status === 0,
 }
 
@@ -110,16 +111,19 @@ export class PeerProcess {
 
   /** The first `count` lines that match, now or later. */
   async waitForLines(pattern: RegExp, count = 1): Promise<string[]> {
-    const matching = () => this.lines.filter((line) => pattern.test(line)).slice(0, count)
+    const found: string[] = []
+    let seen = 0
     return await new Promise((resolve, reject) => {
       const settle = (error?: Error) => {
         clearTimeout(timer)
         this.#wake.delete(look)
         if (error) reject(error)
-        else resolve(matching())
+        else resolve(found)
       }
       const look = () => {
-        if (matching().length === count) settle()
+        for (; seen < this.lines.length && found.length < count; seen++)
+          if (pattern.test(this.lines[seen]!)) found.push(this.lines[seen]!)
+        if (found.length === count) settle()
         else if (this.#over) settle(this.#missing(pattern, count, 'it ended'))
       }
       const timer = setTimeout(() => settle(this.#missing(pattern, count, 'time is over')), deadline)

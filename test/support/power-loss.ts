@@ -10,7 +10,7 @@ interface FileState {
   synced: Buffer
 }
 
-interface Call {
+export interface Call {
   readonly name: string
   readonly path: string
   readonly more: string
@@ -24,6 +24,15 @@ export function readCalls(log: string): Call[] {
     const [name = '', , path = '', more = '', data = ''] = line.split(' ')
     return { name, path, more, data: Buffer.from(data, 'hex') }
   })
+}
+
+/** A generator of numbers that are the same in every run; Park and Miller's. Called with n, it returns one of 0 … n − 1. */
+export function chances(seed: number): (choices: number) => number {
+  let state = seed
+  return (choices) => {
+    state = (state * 48271) % 2147483647
+    return state % choices
+  }
 }
 
 export class SimulatedDisk {

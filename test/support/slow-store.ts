@@ -1,7 +1,8 @@
 // A DurableStore for tests: keeps its records in memory, across close and open, and commits when the test says so. With it
 // a test can stand between "handed to the store" and "stored", where acknowledgements must wait.
 
-import type { DurableStore, JournalRecord } from '../../src/store/durable-store.ts'
+import { RECORDS, RecoveredState } from '../../src/broker/recovered-state.ts'
+import type { DurableStore, JournalRecord, MessageStored } from '../../src/store/durable-store.ts'
 
 interface Commit {
   batch: readonly JournalRecord[]
@@ -13,6 +14,12 @@ export class SlowStore implements DurableStore {
   readonly volatile = false
   /** Commits at once instead of waiting for `release`. */
   automatic: boolean
+  /** Whether queues may be held as numbers. */
+  readonly readsBack: boolean
+  /** How often `readMessages` was asked. */
+  reads = 0
+  /** The next read fails with this. */
+  readError: Error | undefined
   /** Every batch handed over so far, copied, stored or not. */
   readonly batches: (readonly JournalRecord[])[] = []
   readonly #stored: JournalRecord[] = []
@@ -22,8 +29,9 @@ export class SlowStore implements DurableStore {
   readonly #watchers: { count: number; resolve: () => void }[] = []
   #state: 'new' | 'open' | 'closed' = 'new'
 
-  constructor(options: { automatic?: boolean } = {}) {
+  constructor(options: { automatic?: boolean; readsBack?: boolean } = {}) {
     this.automatic = options.automatic ?? false
+    this.readsBack = options.readsBack ?? false
   }
 
   /** How many commits wait for `release`. */
@@ -63,6 +71,17 @@ export class SlowStore implements DurableStore {
     if (this.automatic) this.release(Infinity)
     this.#tellWatchers()
     return promise
+  }
+
+  /** Messages that were stored and are still needed: a stricter store than one that forgets them when it compacts. */
+  async readMessages(numbers: readonly number[]): Promise<(MessageStored | undefined)[]> {
+    this.reads++
+    const error = this.readError
+    this.readError = undefined
+    if (error !== undefined) throw error
+    const state = new RecoveredState(RECORDS)
+    for (const record of this.#stored) state.apply(record)
+    return numbers.map((number) => state.message(number))
   }
 
   /** Resolves once at least `count` commits wait for `release`. */

@@ -23,6 +23,9 @@ export const longSize = (full: number): number =>
 
 export const longTests = process.env.MARTLET_LONG === '1'
 
+/** Whether the addon is the sanitizer build, whose runtime keeps what was freed: how much memory there is then says nothing. */
+export const sanitized = process.env.MARTLET_PREBUILD !== undefined
+
 /** Registers one test. */
 export type Case = (name: string, run: () => Promise<void> | void) => void
 

@@ -4,8 +4,8 @@ import { readdirSync, readFileSync } from 'node:fs'
 const pause = () => new Promise((resolve) => setTimeout(resolve, 5))
 
 /** Looks again and again until this holds; fails after so many seconds, saying what it waited for. */
-export async function until(what: string, holds: () => boolean, deadline = 15): Promise<void> {
-  for (const end = performance.now() + deadline * 1000; !holds(); await pause()) {
+export async function until(what: string, holds: () => boolean | Promise<boolean>, deadline = 15): Promise<void> {
+  for (const end = performance.now() + deadline * 1000; !(await holds()); await pause()) {
     if (performance.now() > end) throw new Error(`not within ${deadline} s: ${what}`)
   }
 }

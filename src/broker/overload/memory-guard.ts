@@ -54,7 +54,7 @@ export class MemoryGuard {
 
   /** Queues have no room for more, or almost none: the next message may be larger than what is left. */
   get areQueuesFull(): boolean {
-    return this.#held() >= this.#parts.settings.maxQueuedBytesTotal * FULL
+    return this.#held() >= this.#parts.settings.maxQueuedBytesTotal * FULL || !this.#areTotalsWithin(FULL)
   }
 
   /** Whether one more message of `size` bytes may wait in a queue that holds `queued` bytes. Counts and logs when not. */
@@ -62,9 +62,9 @@ export class MemoryGuard {
     this.grew()
     const { maxQueuedBytesTotal: limit } = this.#parts.settings
     const most = queued < SMALL_QUEUE ? limit : limit * SHARE_OF_LARGE
-    if (!this.#isHeapShort && this.#held() + size <= most) return true
+    if (!this.#isHeapShort && this.#held() + size <= most && this.#areTotalsWithin(1)) return true
     this.#parts.counters.droppedMemory++
-    if (!this.#isHeapShort) this.#warn('queues-full', { queued: this.#held(), limit }, 'all queues together are full')
+    if (!this.#isHeapShort) this.#warn('queues-full', this.#totals(), 'all queues together are full')
     return false
   }
 
@@ -97,10 +97,31 @@ export class MemoryGuard {
     this.#warn('heap', { used, limit }, 'memory is short: nothing new is taken that would have to be kept')
   }
 
+  /** Whether the number of messages in all queues, and what of them is on disk, is below this share of its limit. */
+  #areTotalsWithin(share: number): boolean {
+    const { counters, settings } = this.#parts
+    return (
+      counters.messagesQueued < settings.maxQueuedMessagesTotal * share &&
+      counters.bytesPaged < settings.maxQueuedDiskTotal * share
+    )
+  }
+
+  #totals(): LogFields {
+    const { bytesQueued, bytesPaged, messagesQueued } = this.#parts.counters
+    return {
+      queued: this.#held(),
+      limit: this.#parts.settings.maxQueuedBytesTotal,
+      messagesQueued,
+      bytesQueued,
+      bytesPaged,
+    }
+  }
+
   #held(): number {
     const { counters, keptBytes } = this.#parts
     // What is in flight is kept, too; what many queues share is kept once. The larger of the two views counts.
-    return Math.max(counters.bytesQueued, keptBytes() - counters.retainedBytes)
+    // What is on disk only takes no memory to speak of.
+    return Math.max(counters.bytesQueued - counters.bytesPaged, keptBytes() - counters.retainedBytes)
   }
 
   #mayCollect(now: number): boolean {

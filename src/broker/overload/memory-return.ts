@@ -8,8 +8,8 @@ export interface MemoryReturnParts {
   readonly log: Logger
   readonly counters: Counters
   trim(): void
-  /** Resident memory in bytes. */
-  readonly resident?: () => number
+  /** Resident memory in bytes; undefined when the system does not say. */
+  readonly resident?: () => number | undefined
 }
 
 const MiB = 1024 * 1024
@@ -27,7 +27,7 @@ const TRIM_SPACING = 100
 
 export class MemoryReturn {
   readonly #parts: MemoryReturnParts
-  readonly #resident: () => number
+  readonly #resident: () => number | undefined
   #moved = 0
   /** Bytes moved in the busiest second since the last trim. */
   #busiest = 0
@@ -40,7 +40,7 @@ export class MemoryReturn {
 
   constructor(parts: MemoryReturnParts) {
     this.#parts = parts
-    this.#resident = parts.resident ?? (() => process.memoryUsage.rss())
+    this.#resident = parts.resident ?? residentMemory
   }
 
   /** Once a second; `now` in ms, `bytesMoved`: read and written since the start. */
@@ -55,6 +55,7 @@ export class MemoryReturn {
     this.#quiet = isQuiet ? this.#quiet + 1 : 0
     if (this.#quiet < QUIET_LOOKS || now < this.#nextTrim) return
     const resident = this.#resident()
+    if (resident === undefined || this.#base === undefined) return
     if (resident - this.#base < Math.max(WORTH, this.#base * WORTH_SHARE)) {
       this.#base = Math.min(this.#base, resident)
       this.#isSettled = moved === 0
@@ -66,13 +67,22 @@ export class MemoryReturn {
   #trim(now: number, before: number): void {
     const start = performance.now()
     this.#parts.trim()
-    this.#base = this.#resident()
+    const after = this.#resident() ?? before
+    this.#base = after
     this.#busiest = 0
     this.#isSettled = true
-    this.#parts.counters.memoryReturned += Math.max(0, before - this.#base)
+    this.#parts.counters.memoryReturned += Math.max(0, before - after)
     const took = performance.now() - start
     this.#nextTrim = now + Math.max(TRIM_EVERY, took * TRIM_SPACING)
-    const fields = { before, after: this.#base, ms: Math.round(took * 10) / 10 }
+    const fields = { before, after, ms: Math.round(took * 10) / 10 }
     this.#parts.log.debug(fields, 'memory given back to the system')
+  }
+}
+
+function residentMemory(): number | undefined {
+  try {
+    return process.memoryUsage.rss()
+  } catch {
+    return undefined // It takes a file descriptor, and there may be none: that is told where connections want one.
   }
 }

@@ -7,6 +7,10 @@ export interface OverloadSettings {
   slowReaderPolicy: SlowReaderPolicy
   /** Bytes waiting in the queues of all sessions together. */
   maxQueuedBytesTotal: number
+  /** Messages waiting in the queues of all sessions together, on disk or not. */
+  maxQueuedMessagesTotal: number
+  /** Bytes of those of them whose payloads are on disk only. */
+  maxQueuedDiskTotal: number
   /** Bytes waiting for the sockets of all connections together. */
   maxOutputBytesTotal: number
   /** Percent of V8's heap limit from which on nothing new is taken that would have to be kept. */

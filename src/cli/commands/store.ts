@@ -1,6 +1,7 @@
 // `martlet store check|dump|compact|export|import DIR`: a durable store looked at and worked on while no broker needs it.
 // Reading takes no lock and changes nothing. Records are JSON lines.
 
+import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { CommanderError, Command as Parser } from 'commander'
 import type { JournalRecord } from '../../store/journal-record.ts'
@@ -65,15 +66,21 @@ function check(directory: string): number {
   return damage.length === 0 ? ExitCode.Fine : ExitCode.Failed
 }
 
-async function dump(directory: string): Promise<number> {
-  for (const { path, offset, record } of dumpStore(directory))
-    await print(`{"file":${JSON.stringify(path)},"offset":${offset},"record":${toJson(record)}}`)
-  return ExitCode.Fine
+function dump(directory: string): Promise<number> {
+  return print(dumped(directory))
 }
 
-async function exportLines(directory: string): Promise<number> {
-  for (const record of exportStore(directory)) await print(toJson(record))
-  return ExitCode.Fine
+function* dumped(directory: string): Generator<string, void> {
+  for (const { path, offset, record } of dumpStore(directory))
+    yield `{"file":${JSON.stringify(path)},"offset":${offset},"record":${toJson(record)}}`
+}
+
+function exportLines(directory: string): Promise<number> {
+  return print(exported(directory))
+}
+
+function* exported(directory: string): Generator<string, void> {
+  for (const record of exportStore(directory)) yield toJson(record)
 }
 
 async function importLines(directory: string): Promise<number> {
@@ -104,8 +111,20 @@ async function* recordsOf(input: NodeJS.ReadableStream): AsyncGenerator<JournalR
   }
 }
 
-/** Waits while the reader is slow: a store may be larger than memory. */
-async function print(line: string): Promise<void> {
-  if (process.stdout.write(`${line}\n`)) return
-  await new Promise((resolve) => process.stdout.once('drain', resolve))
+/**
+ * Prints the lines as fast as they are read, and asks for no more than that: a store may be larger than memory. A reader who
+ * has seen enough (`| head`) may leave.
+ */
+async function print(lines: Iterable<string>): Promise<number> {
+  const { stdout } = process
+  let failure: NodeJS.ErrnoException | undefined
+  stdout.on('error', (error) => {
+    failure = error
+  })
+  for (const line of lines) {
+    if (!stdout.write(`${line}\n`)) await once(stdout, 'drain').catch(() => {}) // the listener above has the error
+    if (failure !== undefined) break
+  }
+  if (failure !== undefined && failure.code !== 'EPIPE') throw failure
+  return ExitCode.Fine
 }

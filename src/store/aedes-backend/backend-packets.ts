@@ -73,6 +73,7 @@ export function willOf(packet: AedesPacket, clientId: string): WillSet {
   return {
     type: 'will-set',
     clientId,
+    username: undefined,
     topicName,
     payload: bytesOf(payload),
     qos: qos ?? 0,

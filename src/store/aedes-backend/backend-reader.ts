@@ -5,6 +5,7 @@
 import type { AedesPacket } from '../aedes/aedes-packet.ts'
 import type { JournalRecord, SubscriptionSet } from '../journal-record.ts'
 import type { Backend } from './backend.ts'
+import { BROKER_ID } from './backend-broker.ts'
 import { messageOf, numberOf, willOf } from './backend-packets.ts'
 import type { BackendWriter } from './backend-writer.ts'
 import {
@@ -139,7 +140,7 @@ export class BackendReader {
     }
     entry.packetId = packetId
     session.inflight.set(packetId, entry)
-    yield { type: 'message-sent', clientId, message, packetId, qos, retain, subscriptionIdentifiers }
+    yield { type: 'message-sent', clientId, message, packetId, qos, retain, subscriptionIdentifiers, group: undefined }
   }
 
   async *#inbound(session: StoredSession): AsyncGenerator<JournalRecord, void> {
@@ -183,8 +184,15 @@ export class BackendReader {
 
   async *#wills(): AsyncGenerator<JournalRecord, void> {
     for await (const packet of this.#backend.streamWill({})) {
-      const { clientId } = packet
-      if (clientId !== undefined && clientId !== '') yield willOf(packet, clientId)
+      const { brokerId, clientId } = packet
+      if (clientId === undefined || clientId === '') continue
+      const will = willOf(packet, clientId)
+      if (brokerId !== undefined && brokerId !== BROKER_ID) {
+        // Another broker's: ours from here on, or it would be published again after every start.
+        await this.#backend.delWill({ id: clientId, brokerId })
+        await this.#writer.setWill(will)
+      }
+      yield will
     }
   }
 }

@@ -15,10 +15,6 @@ const ABREAST = 32
 export class Stage {
   readonly #lanes = new Map<string, Lane>()
 
-  get isEmpty(): boolean {
-    return this.#lanes.size === 0
-  }
-
   add(lane: string, step: Step): void {
     const known = this.#lanes.get(lane)
     if (known === undefined) this.#lanes.set(lane, { steps: [step], next: 0 })
@@ -68,10 +64,6 @@ export class Plan {
 
   constructor(bytes: number) {
     this.bytes = bytes
-  }
-
-  get isEmpty(): boolean {
-    return this.#stages().every((stage) => stage.isEmpty)
   }
 
   async run(progress: () => void): Promise<void> {

@@ -329,6 +329,7 @@ export class AedesPersistence {
       qos: qos === 2 ? 2 : 1,
       retain: false,
       subscriptionIdentifiers,
+      group: undefined,
     }
   }
 

@@ -61,6 +61,13 @@ export class ByteReader {
     return copy
   }
 
+  /** The bytes themselves. */
+  view(): Uint8Array {
+    const length = this.number()
+    const at = this.#advance(length)
+    return this.bytes.subarray(at, at + length)
+  }
+
   skipBlock(): void {
     const length = this.number()
     this.#advance(length)

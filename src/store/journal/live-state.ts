@@ -7,6 +7,7 @@ import { type Delivery, LiveQueue, sharedDelivery } from './live-queue.ts'
 interface Inflight {
   readonly message: number
   readonly delivery: Delivery
+  readonly group: string | undefined
   /** PUBREC came: the message is the receiver's, only the identifier is left. */
   received: boolean
 }
@@ -79,9 +80,9 @@ export class LiveState {
   /** Everything that refers to messages; in flight comes before the queue, each in its order. */
   *references(): Generator<JournalRecord, void> {
     for (const [clientId, { inflight, queue }] of this.#sessions) {
-      for (const [packetId, { message, delivery, received }] of inflight) {
+      for (const [packetId, { message, delivery, group, received }] of inflight) {
         if (received) yield { type: 'message-received', clientId, packetId }
-        else yield { type: 'message-sent', clientId, message, packetId, ...delivery }
+        else yield { type: 'message-sent', clientId, message, packetId, ...delivery, group }
       }
       for (const [message, delivery] of queue) yield { type: 'message-queued', clientId, message, ...delivery }
     }
@@ -134,9 +135,9 @@ export class LiveState {
         if (session.queue.remove(record.message)) this.#release(record.message)
         break
       case 'message-sent': {
-        const { message, packetId } = record
+        const { message, packetId, group } = record
         this.#endInflight(session, packetId)
-        session.inflight.set(packetId, { message, delivery: sharedDelivery(record), received: false })
+        session.inflight.set(packetId, { message, delivery: sharedDelivery(record), group, received: false })
         if (!session.queue.remove(message)) this.#refer(message)
         break
       }
@@ -161,7 +162,8 @@ export class LiveState {
   /** A checkpoint tells an identifier that was received by this record alone: there is no message to name any more. */
   #received(session: LiveSession, packetId: number): void {
     const entry = session.inflight.get(packetId)
-    if (entry === undefined) session.inflight.set(packetId, { message: 0, delivery: ALREADY_RECEIVED, received: true })
+    if (entry === undefined)
+      session.inflight.set(packetId, { message: 0, delivery: ALREADY_RECEIVED, group: undefined, received: true })
     else if (!entry.received) {
       entry.received = true
       this.#release(entry.message)

@@ -24,10 +24,14 @@ export class RecordDecoder {
   /** Where the record last returned began and ended, in the bytes given to `begin`. */
   start = 0
   end = 0
+  /** Whether the bytes of messages are those given to `begin`, not copies. */
+  borrows = false
   readonly #in = new ByteReader()
   readonly #skipBodies: boolean
   readonly #anonymous: boolean
   #clients: string[] = []
+  /** The delivery last read came from a shared group, which is named behind it. */
+  #isShared = false
 
   constructor(options: DecoderOptions = {}) {
     this.#skipBodies = options.skipBodies ?? false
@@ -74,7 +78,9 @@ export class RecordDecoder {
       case Kind.MessageSent: {
         const clientId = this.#client()
         const packetId = reader.number()
-        return { type: 'message-sent', clientId, packetId, ...this.#delivery() }
+        const delivery = this.#delivery()
+        const group = this.#isShared ? this.#client() : undefined
+        return { type: 'message-sent', clientId, packetId, ...delivery, group }
       }
       case Kind.MessageDropped:
         return { type: 'message-dropped', clientId: this.#client(), message: reader.number() }
@@ -140,8 +146,8 @@ export class RecordDecoder {
       reader.skipBlock()
     } else {
       topicName = reader.text()
-      if (flags & Flag.Properties) properties = reader.block()
-      payload = reader.block()
+      if (flags & Flag.Properties) properties = this.borrows ? reader.view() : reader.block()
+      payload = this.borrows ? reader.view() : reader.block()
     }
     return { type: 'message-stored', message, topicName, payload, qos, at, expiresAt, properties }
   }
@@ -149,6 +155,7 @@ export class RecordDecoder {
   #delivery(): { message: number; qos: 1 | 2; retain: boolean; subscriptionIdentifiers: readonly number[] } {
     const reader = this.#in
     const flags = reader.byte()
+    this.#isShared = (flags & Flag.Shared) !== 0
     const message = reader.number()
     let subscriptionIdentifiers = NONE
     if (flags & Flag.Identifiers) {
@@ -179,6 +186,7 @@ export class RecordDecoder {
     const clientId = this.#client()
     const flags = reader.byte()
     const at = flags & Flag.Gone ? this.#time() : undefined
+    const username = flags & Flag.UserName ? reader.text() : undefined
     const delayInterval = reader.float()
     const expiryInterval = reader.float()
     const topicName = reader.text()
@@ -187,7 +195,7 @@ export class RecordDecoder {
     const qos = (flags & Flag.Qos) as 0 | 1 | 2
     const retain = (flags & Flag.Retain) !== 0
     const type = 'will-set'
-    return { type, clientId, topicName, payload, qos, retain, delayInterval, expiryInterval, properties, at }
+    return { type, clientId, topicName, payload, qos, retain, delayInterval, expiryInterval, properties, username, at }
   }
 
   #marks(): void {

@@ -45,6 +45,8 @@ export const Flag = {
   Expires: 0b1_0000,
   Properties: 0b10_0000,
   Gone: 0b100_0000,
+  UserName: 0b1000_0000,
+  Shared: 0b1_0000,
   NoLocal: 0b100,
   RetainAsPublished: 0b1000,
 } as const
@@ -170,16 +172,25 @@ export class RecordEncoder {
   }
 
   #messageSent(record: MessageSent, out: ByteWriter): void {
+    const { group } = record
+    const groupNumber = group === undefined ? 0 : this.#client(group, out)
     this.#head(Kind.MessageSent, record.clientId, out)
     out.number(record.packetId)
-    delivery(record, out)
+    delivery(record, out, group === undefined ? 0 : Flag.Shared)
+    if (group !== undefined) out.number(groupNumber)
   }
 
   #willSet(record: WillSet, out: ByteWriter): void {
     this.#head(Kind.WillSet, record.clientId, out)
     const gone = record.at !== undefined
-    out.byte(record.qos | (record.retain ? Flag.Retain : 0) | (gone ? Flag.Gone : 0))
+    out.byte(
+      record.qos |
+        (record.retain ? Flag.Retain : 0) |
+        (gone ? Flag.Gone : 0) |
+        (record.username === undefined ? 0 : Flag.UserName),
+    )
     if (gone) out.float(this.#time(record.at))
+    if (record.username !== undefined) out.text(record.username)
     out.float(record.delayInterval)
     out.float(record.expiryInterval)
     out.text(record.topicName)
@@ -194,6 +205,13 @@ export class RecordEncoder {
 
   /** The kind and the client's number; its name before that, if it is new to this file. */
   #head(kind: number, clientId: string, out: ByteWriter): void {
+    const client = this.#client(clientId, out)
+    out.byte(kind)
+    out.number(client)
+  }
+
+  /** The client's number; its name goes out first, if it is new to this file. */
+  #client(clientId: string, out: ByteWriter): number {
     let client = this.#clients.get(clientId)
     if (client === undefined) {
       client = this.#clients.size
@@ -201,8 +219,7 @@ export class RecordEncoder {
       out.byte(Kind.Client)
       out.text(clientId)
     }
-    out.byte(kind)
-    out.number(client)
+    return client
   }
 
   #time(at: number): number {
@@ -211,10 +228,10 @@ export class RecordEncoder {
   }
 }
 
-function delivery(record: MessageQueued | MessageSent, out: ByteWriter): void {
+function delivery(record: MessageQueued | MessageSent, out: ByteWriter, shared = 0): void {
   const { subscriptionIdentifiers, message, qos, retain } = record
   const { length } = subscriptionIdentifiers
-  out.byte(qos | (retain ? Flag.Retain : 0) | (length > 0 ? Flag.Identifiers : 0))
+  out.byte(qos | (retain ? Flag.Retain : 0) | (length > 0 ? Flag.Identifiers : 0) | shared)
   out.number(message)
   if (length === 0) return
   out.number(length)

@@ -38,7 +38,10 @@ export function fromJson(line: string): JournalRecord {
   for (const name of BYTES)
     if (typeof fields[name] === 'string') fields[name] = Uint8Array.from(Buffer.from(fields[name], 'base64'))
   for (const name of ENDLESS) if (fields[name] === null) fields[name] = Infinity
-  if (fields.type === 'will-set' && fields.at === undefined) fields.at = undefined
+  if (fields.type === 'will-set') {
+    fields.at ??= undefined
+    fields.username ??= undefined
+  } else if (fields.type === 'message-sent') fields.group ??= undefined
   return fields as unknown as JournalRecord
 }
 

@@ -58,7 +58,9 @@ export class Recovery {
     return this.#layout.sources.length === 0
   }
 
-  async *records(): AsyncGenerator<JournalRecord, void> {
+  /** With `borrows` the bytes of a record are valid until the next one is asked for. */
+  async *records(borrows: boolean): AsyncGenerator<JournalRecord, void> {
+    this.#reader.decoder.borrows = borrows
     const { metrics } = this.#options
     const totalBytes = this.#layout.sources.reduce((sum, { end }) => sum + end, 0)
     let bytes = 0

@@ -15,7 +15,7 @@ function full(policy: SlowReaderPolicy, qos: QoS) {
   })
   const session = rig.connected('slow', { expiry: 100 })
   let told = 0
-  session.owner = { remoteAddress: '', takenOver: () => {}, tooSlow: () => told++ }
+  session.owner = { remoteAddress: '', takenOver: () => {}, tooSlow: () => told++, queueUnreadable: () => {} }
   session.subscribe('t', { ...OPTIONS, qos }, 0)
   rig.reactor.memory.queued[session.connection!.slot] = 1000
   return { rig, session, told: () => told }

@@ -5,6 +5,8 @@
  *   FAULTS_ROOT   directory watched            FAULTS_RULES  file of rules, may be missing
  *   FAULTS_LOG    file to append the log to, optional; one line a call: name, result, path, further words, data in hex
  *
+ *   FAULTS_SENDS  1: what goes to sockets is logged too, before it goes; the path is then the descriptor's number
+ *
  *   rule = call n action [part]   one a line; call: open read write fsync rename unlink truncate any (but read); n: 3 = the
  *                                 third, 3+ = from it on; part: of the path, only such calls count
  *   action = EIO | ENOSPC | EMFILE | short (half of the bytes) | kill (before the call) | killed (after it)
@@ -23,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -241,6 +244,32 @@ ssize_t preadv(int fd, const struct iovec *list, int count, off_t offset) {
   typedef ssize_t (*type)(int, const struct iovec *, int, off_t);
   REAL(type, "preadv");
   return unreadable(fd) ? -1 : real(fd, list, count, offset);
+}
+
+/* Logged before it is sent: whoever hears it may act on it at once. */
+static void record_send(int fd, const struct iovec *list, size_t count) {
+  if (getenv("FAULTS_SENDS") == NULL) return;
+  size_t length = 0;
+  for (size_t i = 0; i < count; i++) length += list[i].iov_len;
+  char name[16], *all = malloc(length + 1), *at = all;
+  for (size_t i = 0; i < count; i++) at = (char *)memcpy(at, list[i].iov_base, list[i].iov_len) + list[i].iov_len;
+  sprintf(name, "%d", fd);
+  record("send", (long)length, name, "-", all, (long)length);
+  free(all);
+}
+
+ssize_t send(int fd, const void *data, size_t length, int flags) {
+  typedef ssize_t (*type)(int, const void *, size_t, int);
+  REAL(type, "send");
+  record_send(fd, &(struct iovec){(void *)data, length}, 1);
+  return real(fd, data, length, flags);
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
+  typedef ssize_t (*type)(int, const struct msghdr *, int);
+  REAL(type, "sendmsg");
+  record_send(fd, message->msg_iov, message->msg_iovlen);
+  return real(fd, message, flags);
 }
 
 static int sync_as(const char *name, int fd) {
