@@ -79,7 +79,7 @@ export class Dial implements WheelEntry, ConnectReceiver {
   constructor(dialer: Dialer, options: DialOptions, receiver: DialReceiver) {
     const { host, port, socketPath, retry, connectTimeout = CONNECT_TIMEOUT } = options
     if (!(connectTimeout > 0)) throw new RangeError(`connectTimeout must be above 0 ms: ${connectTimeout}`)
-    if (socketPath === undefined && (host === undefined || !(Number(port) > 0 && Number(port) <= 65535))) {
+    if (socketPath === undefined && (!host || !(Number(port) > 0 && Number(port) <= 65535))) {
       throw new RangeError(`host and port, or socketPath: ${host}, ${port}`)
     }
     this.#dialer = dialer

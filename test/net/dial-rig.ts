@@ -119,19 +119,26 @@ export class Dialing {
       this.#wake()
     })
     this.#servers.push(server)
-    server.listen('path' in where ? where : { ...where, host: '127.0.0.1' })
+    // Where the queue overflows, a SYN is sent again after a second.
+    server.listen('path' in where ? where : { ...where, host: '127.0.0.1', backlog: 4096 })
     await once(server, 'listening')
     return 'path' in where ? 0 : (server.address() as { port: number }).port
   }
 
-  /** A port of 127.0.0.1 nobody listens on. */
+  /** A port of 127.0.0.1 nobody listens on; not one the system gives out, for then somebody might have it by chance. */
   async freePort(): Promise<number> {
-    const server = createServer().listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const { port } = server.address() as { port: number }
-    server.close()
-    await once(server, 'close')
-    return port
+    for (;;) {
+      const port = 10_000 + Math.floor(Math.random() * 20_000)
+      const server = createServer().listen(port, '127.0.0.1')
+      const free = await once(server, 'listening').then(
+        () => true,
+        () => false,
+      )
+      if (!free) continue
+      server.close()
+      await once(server, 'close')
+      return port
+    }
   }
 
   /** Lets time pass, and what is due happen. */

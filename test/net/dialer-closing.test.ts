@@ -163,7 +163,13 @@ test('out of descriptors: a failure like any other, no spin, and connected when 
 
 test('options that cannot be are refused at once', async () => {
   await withDialing(async (dialing) => {
-    for (const options of [{}, { host: HOST }, { host: HOST, port: 0 }, { host: HOST, port: 1, connectTimeout: 0 }]) {
+    for (const options of [
+      {},
+      { host: HOST },
+      { host: '', port: 1 },
+      { host: HOST, port: 0 },
+      { host: HOST, port: 1, connectTimeout: 0 },
+    ]) {
       assert.throws(() => dialing.dial(options), RangeError)
     }
     assert.is(dialing.dialer.size, 0)

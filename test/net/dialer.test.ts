@@ -89,8 +89,11 @@ test(
   'IPv6, where there is any',
   withDialing(async (dialing) => {
     const server = createServer((socket) => socket.on('error', () => {})).listen(0, '::1')
-    const [what] = await Promise.race([once(server, 'listening').then(() => ['listening']), once(server, 'error')])
-    if (what !== 'listening') return
+    const there = await once(server, 'listening').then(
+      () => true,
+      () => false,
+    )
+    if (!there) return
     const { port } = server.address() as { port: number }
     const asker = dialing.dial({ host: '::1', port })
     await dialing.until(() => asker.told.includes('connected'))
@@ -180,8 +183,8 @@ test(
     assert.equal(dialing.lines, ['a connection reached itself: nobody listens there ELOOP'])
     assert.is(dialing.reactor.memory.totals[Total.Connected], 0)
     // No TIME_WAIT: who should listen there can, whatever options its socket has.
-    const hex = port.toString(16).toUpperCase().padStart(4, '0')
-    assert.not.match(readFileSync('/proc/net/tcp', 'utf8'), new RegExp(`:${hex} `))
+    const end = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`
+    assert.not.ok(readFileSync('/proc/net/tcp', 'utf8').includes(`${end} ${end}`))
     assert.is(await dialing.serve(() => {}, { port }), port)
   }),
 )
@@ -249,12 +252,12 @@ test(
 )
 
 test(
-  'the system resolves localhost; a name that does not exist is a failed look-up',
+  'the system resolves localhost; a name that cannot be is a failed look-up',
   withDialing(async (dialing) => {
     const port = await dialing.serve(() => {})
     const there = dialing.dial({ host: 'localhost', port })
     await dialing.until(() => there.told.includes('connected'))
-    const nowhere = dialing.dial({ host: 'nowhere.invalid', port })
+    const nowhere = dialing.dial({ host: 'x'.repeat(300), port })
     await dialing.until(() => nowhere.told.length === 2)
     assert.is(nowhere.failures[0]!.reason, 'lookup')
     assert.is(dialing.dialer.counters.lookupFailures, 1)
