@@ -3,6 +3,7 @@
 import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { TLSSocket } from 'node:tls'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { AuthenticateRequest } from '../../src/broker/hooks.ts'
@@ -86,6 +87,29 @@ test('the common name is the user name, whatever CONNECT says; allow_anonymous i
   assert.equal(await dial(doors.identity, other), [accepted, 'device-7'])
   assert.equal(await dial(doors.required, other), [accepted, 'device-7'])
 })
+
+for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+  test(`a resumed session has the name of the certificate it began with, ${version}; at no other listener`, async () => {
+    const secrets = { ca, servername: 'localhost', minVersion: version, maxVersion: version }
+    const visit = async (port: number, more: object): Promise<{ socket: TLSSocket; answer: Buffer; id: string }> => {
+      const client = await ByteClient.dial({ host, port }, { ...secrets, ...more })
+      const socket = client.socket as TLSSocket
+      const id = `r${++count}`
+      client.send(packets.connect({ clientId: id }))
+      const answer = await client.take(4) // the ticket came before it
+      return { socket, answer, id }
+    }
+    const session = (await visit(doors.identity, own(device))).socket.getSession()!
+    // Without its certificate: all it has is the ticket.
+    const again = await visit(doors.identity, { session })
+    assert.ok(again.socket.isSessionReused())
+    assert.equal(again.answer, accepted)
+    assert.is(connected.find((fields) => fields.client === again.id)?.username, 'device-7')
+    const elsewhere = await visit(doors.both, { session })
+    assert.not.ok(elsewhere.socket.isSessionReused())
+    assert.equal(elsewhere.answer, badUserName)
+  })
+}
 
 test('of two common names the first one counts, as in Mosquitto', async () => {
   assert.equal(await dial(doors.identity, { certificate: twoNames }), [accepted, 'first'])

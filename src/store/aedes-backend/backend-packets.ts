@@ -92,7 +92,6 @@ export function willOf(packet: AedesPacket, clientId: string): WillSet {
     delayInterval: 0,
     expiryInterval: messageExpiryInterval,
     properties: encoded(others),
-    username: undefined, // a packet has no place for it
     at: undefined,
   }
 }
