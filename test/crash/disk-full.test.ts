@@ -26,6 +26,7 @@ const settings = (directory: string, more: Settings = {}): Settings => ({
   persistence: true,
   persistence_location: directory,
   max_queued_messages: 1_000_000,
+  sys_interval: 1,
   ...more,
 })
 
@@ -75,6 +76,13 @@ async function outage(broker: BrokerUnderTest, { directory, turnBad, turnGood }:
     (await passing.receive(4)).map(({ text }) => text),
     ['a', 'b', 'c', 'd'],
   )
+  // And counted.
+  await fresh.subscribe(['$SYS/broker/martlet/store/publishes/#', 0])
+  const counts = new Map<string, number>()
+  while (counts.get('refused') !== 2 || counts.get('waiting') !== 1) {
+    const { topic, text } = await fresh.expectPublish()
+    counts.set(topic.slice(topic.lastIndexOf('/') + 1), Number(text))
+  }
   assert.is(v3.buffered, 0, 'no answer, and what came behind was not read')
 
   await turnGood()

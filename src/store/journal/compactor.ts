@@ -12,8 +12,8 @@ import type { StoreEvent, StoreMetrics } from './store-events.ts'
 
 /** Short processes leave short segments; so many of them are worth a compaction whatever their size. */
 const MAX_SEGMENTS = 64
-/** Between attempts while space is short, seconds. */
-const LONGEST_PAUSE = 60
+/** While space is short: the pause after an attempt, times its length. */
+const PAUSES = 4
 
 export interface CompactorOptions {
   readonly directory: string
@@ -36,8 +36,8 @@ export class Compactor {
   #closed = false
   /** Grows with every failure, so that a full disk is not filled again and again. */
   #patience = 1
-  /** While space is short: seconds until the next attempt, and the pause after it. */
-  #urgency: { wait: number; pause: number } | undefined
+  /** While space is short: seconds until the next attempt, and whether the log has been told that one failed. */
+  #urgency: { wait: number; isTold: boolean } | undefined
 
   constructor(sources: readonly Source[], options: CompactorOptions) {
     this.#sources = [...sources]
@@ -59,18 +59,19 @@ export class Compactor {
   }
 
   /**
-   * Space is short: whatever may be dead is looked for, however little. Called once a second; what brings nothing is tried
-   * again after longer and longer pauses. `beginSegment` has the open segment closed, so that it can take part.
+   * Space is short: whatever may be dead is looked for, however little. Called once a second; an attempt is followed by a
+   * pause of four times its length, so that a large store is not read all the time. `beginSegment` has the open segment closed, so that it can take part.
    */
   urge(beginSegment: () => Promise<void>): void {
-    this.#urgency ??= { wait: 0, pause: 1 }
-    if (this.#closed || this.#running !== undefined || this.#urgency.wait-- > 0) return
-    this.#urgency.wait = this.#urgency.pause
-    this.#urgency.pause = Math.min(2 * this.#urgency.pause, LONGEST_PAUSE)
+    this.#urgency ??= { wait: 0, isTold: false }
+    const urgency = this.#urgency
+    if (this.#closed || this.#running !== undefined || urgency.wait-- > 0) return
     this.#run(async () => {
+      const started = performance.now()
       await beginSegment()
       const sources = [...this.#sources]
       if (sources.some(({ kind }) => kind === 'journal')) await this.#compact(sources)
+      urgency.wait = Math.round((PAUSES * (performance.now() - started)) / 1000)
     })
   }
 
@@ -133,6 +134,8 @@ export class Compactor {
       if (this.#closed) return
       metrics.compactionFailures++
       this.#patience = Math.min(2 * this.#patience, 1024)
+      if (this.#urgency?.isTold === true) return
+      if (this.#urgency !== undefined) this.#urgency.isTold = true
       const text = `the store could not be compacted, which is tried again later: ${(error as Error).message}`
       tell({ kind: 'compaction-failed', level: 'warn', text, error })
     }
