@@ -3,8 +3,8 @@
 //
 //   npm test                     everything; integration tests twice: default sizes, and MARTLET_SIZES=tiny
 //   npm test -- test/mqtt        the files whose path contains a filter (`lint` and `native` are filters too)
-//   npm run test:long            MARTLET_LONG=1: what has a long version, one file at a time; then all that touches the
-//                                addon with its sanitizer build
+//   npm run test:long            MARTLET_LONG=1: test/long, one file at a time; then, some at a time, whatever else has a
+//                                long version, and all that touches the addon with its sanitizer build
 //
 // A skipped test says so on its output: `skipped: NAME`, and below it `because: REASON`.
 
@@ -44,6 +44,7 @@ const FIRST = [
   /bench.load/,
 ]
 const DEADLINE = Number(process.env.MARTLET_TEST_DEADLINE ?? (LONG ? 900 : 120)) * 1000
+/** Besides test/long, what does more when MARTLET_LONG is 1. */
 const LONGER = ['test/crash/', 'test/conformance/mosquitto', 'test/overload/']
 const SANITIZED_LONG = ['test/long/connections.test.ts', 'test/long/soak.test.ts']
 /** The end of a test's output is what explains a failure; a runaway printer must not fill our memory. */
@@ -63,14 +64,17 @@ export async function main(filters: readonly string[], sanitized?: Environment):
     const usual = files.filter((file) => !isLong(file)).flatMap(passes)
     return summarize(await runAll([...checks(), ...usual].filter(wanted).sort(byRank), AT_A_TIME))
   }
-  const long = [...checks(), ...files.filter(hasLongVersion).map((file) => fileJob(file, file, {}))]
-  const outcomes = await runAll(long.filter(wanted), 1)
+  // What measures memory or the whole machine has it for itself; what only does more shares it.
+  const alone = [...checks(), ...files.filter(isLong).map((file) => fileJob(file, file, {}))]
+  const outcomes = await runAll(alone.filter(wanted), 1)
+  const together = files
+    .filter((file) => LONGER.some((start) => file.startsWith(start)))
+    .map((file) => fileJob(file, file, {}))
   if (sanitized !== undefined) {
-    const again = files.filter(usesAddon).map((file) => sanitizedPass(file, sanitized))
-    outcomes.push(...(await runAll(again.filter(wanted).sort(byRank), AT_A_TIME)))
-    const longAgain = SANITIZED_LONG.map((file) => sanitizedLong(file, sanitized))
-    outcomes.push(...(await runAll(longAgain.filter(wanted), 1)))
+    together.unshift(...SANITIZED_LONG.map((file) => sanitizedLong(file, sanitized)))
+    together.push(...files.filter(usesAddon).map((file) => sanitizedPass(file, sanitized)))
   }
+  outcomes.push(...(await runAll(together.filter(wanted), AT_A_TIME)))
   return summarize(outcomes)
 }
 
@@ -113,11 +117,6 @@ function isLong(file: string): boolean {
   return file.startsWith('test/long/')
 }
 
-/** Besides test/long, what does more when MARTLET_LONG is 1. */
-function hasLongVersion(file: string): boolean {
-  return isLong(file) || LONGER.some((start) => file.startsWith(start))
-}
-
 /** Not the browser: it starts with the sanitizers' runtime in its environment and spins; websocket.test.ts does without it. */
 function usesAddon(file: string): boolean {
   if (file.includes('browser')) return false
@@ -139,7 +138,7 @@ function sanitizedPass(file: string, sanitized: Environment): Job {
 function sanitizedLong(file: string, sanitized: Environment): Job {
   // Freed memory is kept apart only a while, or it would look like a leak.
   const options = `${sanitized.ASAN_OPTIONS}:quarantine_size_mb=16`
-  return fileJob(`${file} (sanitized)`, file, { ...sanitized, ASAN_OPTIONS: options })
+  return { ...fileJob(`${file} (sanitized)`, file, { ...sanitized, ASAN_OPTIONS: options }), patience: 2 }
 }
 
 function fileJob(name: string, file: string, environment: Environment): Job {
