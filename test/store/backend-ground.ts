@@ -91,7 +91,8 @@ function sensible(before: readonly JournalRecord[], batch: readonly JournalRecor
       plain.topicName = (is as MessageStored).topicName
     }
     if ('subscriptionIdentifiers' in record) plain.subscriptionIdentifiers = []
-    if (record.type === 'will-set') Object.assign(plain, { at: undefined, delayInterval: 0 })
+    if (record.type === 'will-set') Object.assign(plain, { at: undefined, delayInterval: 0, username: undefined })
+    if (record.type === 'message-sent') plain.group = undefined
     return [plain as unknown as JournalRecord]
   })
 }

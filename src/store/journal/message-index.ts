@@ -119,15 +119,22 @@ function lastNotAbove(ascending: readonly number[], value: number): number {
 async function readPiece({ file, start, end }: Piece, wanted: ReadonlySet<number>, found: Map<number, MessageStored>) {
   const bytes = await readRange(file.path, start, end)
   const decoder = new RecordDecoder({ anonymous: true })
+  decoder.wanted = wanted
+  decoder.borrows = true // and copied below: a message must not hold the piece it stands in
   for (let at = 0; at + FRAME_HEAD_BYTES <= bytes.length; ) {
     const frameEnd = at + FRAME_HEAD_BYTES + bytes.readUInt32LE(at + 4)
     if (frameEnd > bytes.length || bytes.readUInt32LE(at) !== frameChecksum(bytes, at, frameEnd, file.id))
       throw new Error(`${file.path} is damaged near byte ${start + at}`)
     decoder.begin(bytes, at + FRAME_HEAD_BYTES, frameEnd)
     for (let record = decoder.next(); record !== undefined; record = decoder.next())
-      if (record.type === 'message-stored' && wanted.has(record.message)) found.set(record.message, record)
+      if (record.type === 'message-stored' && wanted.has(record.message)) found.set(record.message, copyOf(record))
     at = frameEnd
   }
+}
+
+function copyOf(record: MessageStored): MessageStored {
+  const { payload, properties } = record
+  return { ...record, payload: new Uint8Array(payload), properties: new Uint8Array(properties) }
 }
 
 async function readRange(path: string, start: number, end: number): Promise<Buffer> {

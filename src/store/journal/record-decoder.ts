@@ -26,6 +26,8 @@ export class RecordDecoder {
   end = 0
   /** Whether the bytes of messages are those given to `begin`, not copies. */
   borrows = false
+  /** Only these messages come with topic, properties and payload; undefined: all. */
+  wanted: ReadonlySet<number> | undefined
   readonly #in = new ByteReader()
   readonly #skipBodies: boolean
   readonly #anonymous: boolean
@@ -140,7 +142,7 @@ export class RecordDecoder {
     let topicName = ''
     let properties: Uint8Array = NOTHING
     let payload: Uint8Array = NOTHING
-    if (this.#skipBodies) {
+    if (this.#skipBodies || (this.wanted !== undefined && !this.wanted.has(message))) {
       reader.skipBlock()
       if (flags & Flag.Properties) reader.skipBlock()
       reader.skipBlock()
