@@ -167,7 +167,13 @@ async function verify(model: Model, real: Real): Promise<void> {
     }
     published.push((first & 8) === 0 ? `${qos}:${payload}` : `d${qos}:${payload}:${packetId}`)
   }
-  assert.equal(published, model.published)
+  // A QoS 2 message leaves when its identifier is stored, so QoS 1 may overtake it; messages of one QoS never change places
+  // [MQTT-4.6.0-6].
+  for (const qos of [1, 2]) {
+    const ofThis = (text: string): boolean => text.startsWith(`${qos}:`) || text.startsWith(`d${qos}:`)
+    assert.equal(published.filter(ofThis), model.published.filter(ofThis))
+  }
+  assert.is(published.length, model.published.length)
   const answers = sent.map(({ bytes }) => bytes).filter(([first]) => [5, 6, 7].includes(first! >> 4))
   assert.equal(
     answers.map((bytes) => `${bytes[0]! >> 4}:${(bytes[2]! << 8) | bytes[3]!}`),
