@@ -78,7 +78,7 @@ function open(name: string, losses: { dropped: number }): LogDestination {
 abstract class OpenedLog implements RootLogger {
   readonly #destinations: readonly LogDestination[]
   readonly #losses: { readonly dropped: number }
-  #closed = false
+  #closed: Promise<void> | undefined
 
   constructor(destinations: readonly LogDestination[], losses: { readonly dropped: number }) {
     this.#destinations = destinations
@@ -97,19 +97,18 @@ abstract class OpenedLog implements RootLogger {
   }
 
   protected write(line: string): void {
-    if (this.#closed) return
+    if (this.#closed !== undefined) return
     for (const { stream } of this.#destinations) stream.write(line)
   }
 
   reopen(): void {
-    if (this.#closed) return
+    if (this.#closed !== undefined) return
     for (const { stream, file } of this.#destinations) if (file !== undefined) stream.reopen(file)
   }
 
-  async close(): Promise<void> {
-    if (this.#closed) return
-    this.#closed = true
-    await Promise.all(this.#destinations.map(({ stream }) => ended(stream)))
+  close(): Promise<void> {
+    this.#closed ??= Promise.all(this.#destinations.map(({ stream }) => ended(stream))).then(() => {})
+    return this.#closed
   }
 }
 
