@@ -10,6 +10,9 @@ import { type Case, longSize, longTests, skipped } from '../support/target.ts'
 
 const test: Case = longTests ? uvu : skipped(uvu, 'MARTLET_LONG is not 1')
 
+/** Each of them waits for memory to lie still, a minute or so: divided sizes do the first one. */
+const alsoInBrief = 'burst, 4 × 16 KiB'
+
 /** What a heap that grows in steps may add to a slope: it vanishes among ten thousand connections, not among a thousand. */
 const STEP = 4 * 1024 * 1024
 
@@ -49,7 +52,9 @@ for (const shape of chooseShapes(['burst', 'burst-ws', 'burst-tls'])) {
     ['4 × 16 KiB', {}],
     ['2 × 100 kB, QoS 0', { '--window': '2', '--size': '100000', '--qos': '0' }],
   ] as const) {
-    test(`${shape.title}, ${what} each: memory comes back`, async () => {
+    const isBrief = longSize(10) < 10 && `${shape.name}, ${what}` !== alsoInBrief
+    const each: Case = isBrief && longTests ? skipped(uvu, 'MARTLET_LONG_DIVISOR is not 1') : test
+    each(`${shape.title}, ${what} each: memory comes back`, async () => {
       const { target } = shape
       if (target?.kind !== 'after') throw new Error('a shape without a limit')
       const heavier = { ...shape, load: [...shape.load, ...Object.entries(load).flat()] }
@@ -58,7 +63,8 @@ for (const shape of chooseShapes(['burst', 'burst-ws', 'burst-tls'])) {
       const words = `${rssKbBase} KiB before, ${rssKbPeak} at most, ${rssKb} after: ${rssAfterPct} %`
       console.log(`${shape.name}, ${what}: ${deliveries} deliveries; ${words}`)
       assert.is(figures.closed, 0)
-      assert.ok(rssAfterPct <= target.percent, words)
+      const spare = longSize(10) < 10 ? (100 * STEP) / 1024 / rssKbBase : 0
+      assert.ok(rssAfterPct <= target.percent + spare, words)
     })
   }
 }
