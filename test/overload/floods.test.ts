@@ -8,7 +8,7 @@ import { connect, publish, subscribe, Type } from '../support/packets.ts'
 import { connect5, publish5 } from '../support/packets5.ts'
 import { closeClients, RawClient } from '../support/raw-client.ts'
 import { until } from '../support/until.ts'
-import { underAttack, warnings } from './well-behaved.ts'
+import { underAttack, WellBehaved, warnings } from './well-behaved.ts'
 
 test.after.each(closeClients)
 
@@ -150,8 +150,7 @@ test('all queues together are full: publishers and new sessions hear 0x97, who c
 
 test('V8’s heap is 80 % full: what is new is refused, who is connected stays, and when there is room all is well again', async () => {
   const broker = await startBroker({ heapLimit: 48, settings: { takeover_delay: 0 } })
-  const good = await RawClient.connect(broker, { clientId: 'good' })
-  await good.subscribe(['good', 1])
+  const good = await WellBehaved.start(broker)
   const hogs: RawClient[] = []
   let refused = 0
   for (let n = 0; refused === 0 && n < 10; n++) {
@@ -170,11 +169,11 @@ test('V8’s heap is 80 % full: what is new is refused, who is connected stays, 
   const stranger5 = await RawClient.dial(broker, connect5({ clientId: 'stranger' }))
   const connack = await stranger5.nextPacket()
   assert.equal([connack.type, connack.body[1]], [Type.CONNACK, 0x97])
-  await good.publish({ topic: 'nobody', payload: 'x', qos: 1 })
   for (const hog of hogs) await hog.disconnect()
   await broker.waitForLog(/memory is available again/)
   await (await RawClient.connect(broker, { clientId: 'stranger' })).disconnect()
-  good.destroy()
+  await good.finish()
+  closeClients()
   await broker.stopCleanly()
 })
 
