@@ -46,18 +46,21 @@ function held({ context }: Rig): unknown {
     const message = context.retained.get(topic)
     return message === undefined ? undefined : text(message)
   })
-  // A group without a stored member ends with the connections of those it has.
   const groups = ['t/1', 't/2'].map((filter) => {
     const name = `$share/g/${filter}`
-    const isStored = [...context.sessions].some((one) => one.isPersistent && one.subscriptions?.has(name) === true)
-    return isStored ? context.router.sharedGroup(name)!.backlog + onTheWay(context, name) : 0
+    return isStoredGroup(context, name) ? context.router.sharedGroup(name)!.backlog + onTheWay(context, name) : 0
   })
   return { sessions, retained, groups }
 }
 
-/** Whether it came from a shared group that has members. */
-function isGroups({ router }: Rig['context'], delivery: Delivery | undefined): boolean {
-  return delivery?.group !== undefined && router.sharedGroup(delivery.group.filter) !== undefined
+/** Whether it came from a shared group that outlives a crash; else a crash leaves it with the session it was sent to. */
+function isGroups(context: Rig['context'], delivery: Delivery | undefined): boolean {
+  return delivery?.group !== undefined && isStoredGroup(context, delivery.group.filter)
+}
+
+/** A group without a stored member ends with the connections of those it has. */
+function isStoredGroup(context: Rig['context'], name: string): boolean {
+  return [...context.sessions].some((one) => one.isPersistent && one.subscriptions?.has(name) === true)
 }
 
 /** QoS 1 messages a group has sent to members with a session and that a crash brings back to it. */

@@ -172,10 +172,13 @@ async function run(job: Job): Promise<Outcome> {
   })
   running.add(child)
   let output = ''
+  // The report is read from this alone: what goes to the other stream may fall into the middle of its lines.
+  let told = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8')
     stream.on('data', (text: string) => {
       output = (output + text).slice(-MOST_OUTPUT)
+      if (stream === child.stdout) told = (told + text).slice(-MOST_OUTPUT)
     })
   }
   const deadline = DEADLINE * (job.patience ?? 1)
@@ -187,7 +190,7 @@ async function run(job: Job): Promise<Outcome> {
   const ending = await endOf(child)
   clearTimeout(timer)
   running.delete(child)
-  const report = job.read(output, late ? { ...ending, deadline } : ending)
+  const report = job.read(told, late ? { ...ending, deadline } : ending)
   const leftover = groupLives(child) && !late ? 'it left processes running' : undefined
   killGroup(child)
   const seconds = (performance.now() - started) / 1000
