@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Faults } from './faults.ts'
-import { repositoryRoot, target, tinySizes } from './target.ts'
+import { repositoryRoot, sanitized, target, tinySizes } from './target.ts'
 
 /** Settings by their YAML key. Times are seconds, sizes bytes. */
 export interface Settings {
@@ -213,10 +213,15 @@ const bondage = (): string[] => (existsSync('/usr/bin/setpriv') ? ['/usr/bin/set
 const limits = ({ descriptorLimit }: BrokerOptions): string[] =>
   descriptorLimit === undefined ? [] : ['/usr/bin/prlimit', `--nofile=${descriptorLimit}:${descriptorLimit}`]
 
-/** Without this run's settings, but in a sanitized pass with the sanitizer build and the runtime that goes with it. */
+/**
+ * Without this run's settings, but in a sanitized pass with the sanitizer build and the runtime that goes with it. Leaks are
+ * looked for in the broker alone: a Node that ends by itself, as it does at SIGTERM, leaks nothing of its own.
+ */
 const environment = (): NodeJS.ProcessEnv => {
   const own = (name: string) => (name.startsWith('MARTLET_') && name !== 'MARTLET_PREBUILD') || name === 'NODE_OPTIONS'
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !own(name)))
+  const kept = Object.fromEntries(Object.entries(process.env).filter(([name]) => !own(name)))
+  if (sanitized) kept.ASAN_OPTIONS = `${kept.ASAN_OPTIONS}:detect_leaks=1`
+  return kept
 }
 
 /** A port nobody listens on at the moment. */
