@@ -237,18 +237,23 @@ test('an event listener that throws does not stop the broker', async () => {
   await other.settled()
 })
 
-test('limits are options: a queue of three keeps three', async () => {
-  const options: CreateBrokerOptions = { maxQueuedMessages: 3, maxInflightMessages: 1 }
-  const { broker, ...address } = await listen(options)
-  const away = await RawClient.connect(address, { clientId: 'away', clean: false })
-  await away.subscribe(['q', 1])
-  await away.disconnect()
-  for (let n = 0; n < 10; n++) broker.publish({ topic: 'q', payload: `${n}`, qos: 1 })
-  const back = await RawClient.connect(address, { clientId: 'away', clean: false })
-  const received = (await back.receiveAll()).map(({ text }) => Number(text))
-  assert.ok(received.length === 3 || received.length === 4, `${received}`)
-  assert.equal(received, [...received.keys()])
-})
+for (const kept of [3, 1000]) {
+  test(`limits are options: a queue of ${kept} keeps the oldest ${kept}, in order; the newest is dropped and counted`, async () => {
+    const options: CreateBrokerOptions = { maxQueuedMessages: kept, maxInflightMessages: 1 }
+    const { broker, ...address } = await listen(options)
+    const away = await RawClient.connect(address, { clientId: 'away', clean: false })
+    await away.subscribe(['q', 2])
+    await away.disconnect()
+    for (let n = 0; n < kept + 100; n++) broker.publish({ topic: 'q', payload: `${n}`, qos: n % 2 ? 1 : 2 })
+    assert.equal(
+      { ...broker.droppedFor('away') },
+      { queueFull: 100, outputFull: 0, tooLarge: 0, expired: 0, memory: 0 },
+    )
+    const back = await RawClient.connect(address, { clientId: 'away', clean: false })
+    const received = (await back.receiveAll()).map(({ text }) => Number(text))
+    assert.equal(received, [...Array(kept).keys()])
+  })
+}
 
 test('`await using` closes the broker', async () => {
   const before = resources()
