@@ -31,6 +31,8 @@ export interface Packet {
   qos?: number
   dup?: boolean
   retain?: boolean
+  /** Topic Filters of SUBSCRIBE and UNSUBSCRIBE. */
+  filters?: string[]
   /** Anything else worth showing, for CONNECT and SUBSCRIBE in traces. */
   details?: string
 }

@@ -45,7 +45,13 @@ const FIRST = [
 ]
 const DEADLINE = Number(process.env.MARTLET_TEST_DEADLINE ?? (LONG ? 900 : 120)) * 1000
 /** Besides test/long, what does more when MARTLET_LONG is 1. */
-const LONGER = ['test/crash/', 'test/conformance/mosquitto', 'test/overload/', 'test/bench/load']
+const LONGER = [
+  'test/crash/',
+  'test/conformance/deviations',
+  'test/conformance/mosquitto',
+  'test/overload/',
+  'test/bench/load',
+]
 /** What `npm test` does without, unless a filter names it: minutes of waiting for disks, floods and clocks. */
 const ONLY_LONG = [/^test\/crash\/(?!kill-9|shown)/, /^test\/overload\/(?!slow-readers)/, /^test\/bench\/load/]
 const SANITIZED_LONG = ['test/long/connections.test.ts', 'test/long/soak.test.ts']

@@ -50,6 +50,7 @@ defineCase({
     const list = [property('maximumPacketSize', limit)]
     const connect = () => t.connect({ label: `limit ${limit}`, properties: list })
     const client = await connect()
+    await client.subscribe(t.topic('somebody'), 0, { anyCode: true })
     await client.unsubscribe([t.topic('never subscribed to')])
     await client.publish({ topic: t.topic('nobody'), payload: 'x', qos: 1 }, true)
     await client.publish({ topic: t.topic('nobody'), payload: 'x', qos: 2 }, true)
