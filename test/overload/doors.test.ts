@@ -1,5 +1,5 @@
 // At the doors: half a TLS handshake, plain HTTP, storms of handshakes, and no descriptor left to open with. A hundred clients
-// that do nothing wrong stay connected and lose nothing. test/long/siege.test.ts does the same by the thousand.
+// that do nothing wrong stay connected and lose nothing. test/long/siege-doors.test.ts does the same by the thousand.
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
