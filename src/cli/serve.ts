@@ -4,6 +4,7 @@
 import { unlinkSync, writeFileSync } from 'node:fs'
 import { type Configuration, hardDescriptorLimit } from '../config/configuration.ts'
 import { changesBetween } from '../config/reload.ts'
+import { loadAddon } from '../net/reactor.ts'
 import { listenerRules } from '../server/listener-rules.ts'
 import { backendFile } from '../server/open-store.ts'
 import { openLog, type RootLogger } from '../telemetry/log.ts'
@@ -149,7 +150,7 @@ class Service {
   #exitNow(why: string): void {
     this.#log.warn({}, why)
     if (this.#configuration.pidFile !== '') removePidFile(this.#configuration.pidFile)
-    void this.#log.close().finally(() => process.exit(ExitCode.Fine))
+    void this.#log.close().finally(() => endProcess(ExitCode.Fine))
   }
 
   #crash(err: Error): void {
@@ -170,6 +171,11 @@ function removePidFile(file: string): void {
 function endQuietly(): void {
   setTimeout(() => {
     process.stderr.write(`Warning: still open at the end: ${process.getActiveResourcesInfo().join(', ')}\n`)
-    process.exit()
+    endProcess(ExitCode.Fine)
   }, QUIET_EXIT).unref()
+}
+
+/** Not by `process.exit`: a write or sync that hangs on a device would keep the process for as long as it hangs. */
+function endProcess(code: ExitCode): never {
+  return loadAddon().endProcess(code)
 }

@@ -232,7 +232,6 @@ export class Martlet {
     for (const listener of this.#listeners) this.#reactor.unlisten(listener)
     await this.#broker.close(CLOSE_TIMEOUT)
     this.#reactor.close()
-    await this.#store.close()
     this.#state = 'closed'
   }
 }
