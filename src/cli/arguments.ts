@@ -94,6 +94,7 @@ function serveParser(version: string): Parser {
     .helpCommand(false)
     .enablePositionalOptions()
     .allowExcessArguments(true)
+    .configureHelp({ subcommandTerm: (command) => command.name() })
     .addHelpText('after', MORE)
 }
 
