@@ -14,8 +14,9 @@ import {
   unsupported,
   unsupportedKeys,
 } from './mosquitto-keys.ts'
+import { suggestion } from './names.ts'
 import { type ListenerSettingKey, listenerSettings, type SettingKey, settings } from './schema.ts'
-import { isSettingKey, type ListenerDraft, SourceBuilder, suggestion } from './source-builder.ts'
+import { isSettingKey, type ListenerDraft, SourceBuilder } from './source-builder.ts'
 import { readConfigurationFile } from './yaml-file.ts'
 
 /** Reads mosquitto.conf and what it includes. Throws ConfigError naming file and line. */

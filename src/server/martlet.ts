@@ -21,7 +21,7 @@ import type { Logger } from '../telemetry/log.ts'
 import { ThrottledLog } from '../telemetry/throttled-log.ts'
 import { type Clock, systemClock } from '../timers/clock.ts'
 import { boundAddress, isMissingFamily, type ListenOptions, nativeListeners } from './listener-options.ts'
-import { listenerRules } from './listener-rules.ts'
+import { listenerRules, locatedIn } from './listener-rules.ts'
 import { hasForeignStore, storableTopicLevels, storeFailure, storeOf, warnOfForeignStore } from './open-store.ts'
 import { overloadSettings } from './overload-settings.ts'
 import { SystemTopics } from './system-topics.ts'
@@ -249,10 +249,11 @@ export async function listenAll(
 ): Promise<void> {
   for (const listener of listeners) {
     try {
-      await martlet.listen(listener)
+      const { places: _, ...options } = listener
+      await martlet.listen(options)
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
-      if (!listener.optional || (code !== 'EADDRNOTAVAIL' && code !== 'EAFNOSUPPORT')) throw error
+      if (!listener.optional || (code !== 'EADDRNOTAVAIL' && code !== 'EAFNOSUPPORT')) throw locatedIn(listener, error)
       log.debug({ host: listener.host, code }, 'this address family is not there: listening without it')
     }
   }
