@@ -200,7 +200,7 @@ export class Client extends ClientIntake implements ConnectionReceiver, Deadline
   }
 
   /** Does something that stands behind all answers (the FIN) and needs nothing stored itself. */
-  #afterAnswers(action: () => void): void {
+  afterAnswers(action: () => void): void {
     if (this.#held === undefined) action()
     else this.#held.addAction(action, false)
   }
@@ -307,7 +307,7 @@ export class Client extends ClientIntake implements ConnectionReceiver, Deadline
     this.context.timers.set(this, this.context.clock.now() + this.context.settings.lingerTimeout)
     const { reasonCode, reason } = ending
     // Answers to what came before the end are still owed, the last word comes after them.
-    this.#afterAnswers(() => {
+    this.afterAnswers(() => {
       if (reasonCode !== undefined && this.version === 5) this.#sayWhy(wasConnected, reasonCode, reason)
       this.connection.finish()
     })

@@ -317,4 +317,15 @@ test('close waits for the store, and tells clean clients at once', () =>
     assert.ok(store.stored.some(({ type }) => type === 'session-left'))
   }))
 
+test('[MQTT-3.2.0-1] a PINGREQ sent right behind CONNECT is answered behind CONNACK, not before it', () =>
+  withBroker(async (setup) => {
+    const { store, open } = setup
+    const client = await open()
+    client.send(connectPacket(persistent), PINGREQ)
+    await store.commitsWaiting()
+    await assertSilent(setup, client)
+    store.release()
+    assert.equal(await client.words(2), ['connack', 'pingresp'])
+  }))
+
 test.run()
