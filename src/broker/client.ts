@@ -306,6 +306,8 @@ export class Client extends ClientIntake implements ConnectionReceiver, Deadline
     this.stopSlowing()
     this.context.timers.set(this, this.context.clock.now() + this.context.settings.lingerTimeout)
     const { reasonCode, reason } = ending
+    // It is read until they have left, and what it sends goes nowhere: the reactor must not pass it on unasked.
+    if (this.#held !== undefined) this.context.router.revokeShortcuts()
     // Answers to what came before the end are still owed, the last word comes after them.
     this.afterAnswers(() => {
       if (reasonCode !== undefined && this.version === 5) this.#sayWhy(wasConnected, reasonCode, reason)
