@@ -173,6 +173,7 @@ export class Client extends ClientIntake implements ConnectionReceiver, Deadline
   connected(session: Session): void {
     this.session = session
     session.owner = this
+    session.inbound?.resume()
     this.state = 'connected'
     const now = this.context.clock.now()
     this.beginIntake(now)
