@@ -3,7 +3,7 @@
 
 import { unlinkSync, writeFileSync } from 'node:fs'
 import { type Configuration, hardDescriptorLimit } from '../config/configuration.ts'
-import { changesBetween } from '../config/reload.ts'
+import { changesBetween, reloaded } from '../config/reload.ts'
 import { listenerRules } from '../server/listener-rules.ts'
 import { backendFile } from '../server/open-store.ts'
 import { openLog, type RootLogger } from '../telemetry/log.ts'
@@ -73,6 +73,7 @@ class Service {
   readonly #options: ServeOptions
   readonly #log: RootLogger
   readonly #notices: readonly string[]
+  /** What runs, whatever the file says by now. */
   #configuration: Configuration
   #closing = false
 
@@ -138,7 +139,7 @@ class Service {
       const { applied, restart } = changesBetween(this.#configuration, configuration)
       this.#log.setLevel(configuration.logLevel)
       if (applied.length > 0) server.reload?.(configuration)
-      this.#configuration = configuration
+      this.#configuration = reloaded(this.#configuration, configuration)
       this.#log.info({ applied }, 'configuration read again')
       if (restart.length > 0) this.#log.warn({ settings: restart }, 'these settings have changed and need a restart')
     } catch (error) {
