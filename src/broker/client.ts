@@ -173,6 +173,7 @@ export class Client extends ClientIntake implements ConnectionReceiver, Deadline
   connected(session: Session): void {
     this.session = session
     session.owner = this
+    session.inbound?.resume()
     this.state = 'connected'
     const now = this.context.clock.now()
     this.beginIntake(now)
@@ -200,7 +201,7 @@ export class Client extends ClientIntake implements ConnectionReceiver, Deadline
   }
 
   /** Does something that stands behind all answers (the FIN) and needs nothing stored itself. */
-  #afterAnswers(action: () => void): void {
+  afterAnswers(action: () => void): void {
     if (this.#held === undefined) action()
     else this.#held.addAction(action, false)
   }
@@ -306,8 +307,10 @@ export class Client extends ClientIntake implements ConnectionReceiver, Deadline
     this.stopSlowing()
     this.context.timers.set(this, this.context.clock.now() + this.context.settings.lingerTimeout)
     const { reasonCode, reason } = ending
+    // It is read until they have left, and what it sends goes nowhere: the reactor must not pass it on unasked.
+    if (this.#held !== undefined) this.context.router.revokeShortcuts()
     // Answers to what came before the end are still owed, the last word comes after them.
-    this.#afterAnswers(() => {
+    this.afterAnswers(() => {
       if (reasonCode !== undefined && this.version === 5) this.#sayWhy(wasConnected, reasonCode, reason)
       this.connection.finish()
     })

@@ -4,7 +4,7 @@
 import { unlinkSync, writeFileSync } from 'node:fs'
 import { ConfigError } from '../config/config-error.ts'
 import { type Configuration, hardDescriptorLimit } from '../config/configuration.ts'
-import { changesBetween } from '../config/reload.ts'
+import { changesBetween, reloaded } from '../config/reload.ts'
 import type { SettingKey } from '../config/schema.ts'
 import { loadAddon } from '../net/reactor.ts'
 import { checkListener } from '../server/listener-rules.ts'
@@ -87,6 +87,7 @@ class Service {
   readonly #options: ServeOptions
   readonly #log: RootLogger
   readonly #notices: readonly string[]
+  /** What runs, whatever the file says by now. */
   #configuration: Configuration
   /** Undefined until it serves. */
   #server: RunningServer | undefined
@@ -163,7 +164,7 @@ class Service {
       const { applied, restart } = changesBetween(this.#configuration, configuration)
       this.#log.setLevel(configuration.logLevel)
       if (applied.length > 0) server.reload?.(configuration)
-      this.#configuration = configuration
+      this.#configuration = reloaded(this.#configuration, configuration)
       this.#log.info({ applied }, 'configuration read again')
       if (restart.length > 0) this.#log.warn({ settings: restart }, 'these settings have changed and need a restart')
     } catch (error) {

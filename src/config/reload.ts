@@ -28,6 +28,15 @@ export function changesBetween(current: Configuration, next: Configuration): Cha
   return { applied, restart }
 }
 
+/** What runs after a reload: the reloadable settings of `next`, everything else as it was. */
+export function reloaded(current: Configuration, next: Configuration): Configuration {
+  const names = Object.entries(settings).flatMap(([key, { reloadable }]) =>
+    reloadable === true ? [camelCase(key)] : [],
+  )
+  const fresh = Object.entries(next).filter(([name]) => names.includes(name))
+  return { ...current, ...Object.fromEntries(fresh) }
+}
+
 /** Values are plain: numbers, texts, booleans and lists of those. */
 function same(a: unknown, b: unknown): boolean {
   return JSON.stringify(a) === JSON.stringify(b)

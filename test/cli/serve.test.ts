@@ -178,6 +178,38 @@ test('SIGHUP with a wrong file keeps the running configuration', async () => {
   assert.is(await command.exitCode(), 0)
 })
 
+test('what needs a restart is said at each SIGHUP, until the file says again what runs', async () => {
+  const command = await started('fine')
+  const reload = async (text: string): Promise<string> => {
+    yaml(text)
+    command.output = ''
+    command.kill('SIGHUP')
+    await command.line(/configuration read again/)
+    command.kill('SIGUSR1')
+    await command.line(/signal ignored/)
+    return command.output
+  }
+  assert.match(await reload('max_connections: 7\n'), /need a restart {2}settings=.*max_connections/)
+  assert.match(await reload('max_connections: 7\n'), /need a restart {2}settings=.*max_connections/)
+  assert.not.match(await reload(''), /need a restart/)
+  command.kill('SIGTERM')
+  assert.is(await command.exitCode(), 0)
+})
+
+test('the pid file of a new configuration is nobody’s to remove before a restart', async () => {
+  const [ours, theirs] = [join(folder, 'ours.pid'), join(folder, 'theirs.pid')]
+  const command = await started('stuck', `pid_file: ${ours}\n`)
+  writeFileSync(theirs, '1\n')
+  yaml(`pid_file: ${theirs}\n`)
+  command.kill('SIGHUP')
+  await command.line(/need a restart {2}settings=.*pid_file/)
+  command.kill('SIGTERM')
+  await command.line(/closing/)
+  command.kill('SIGTERM')
+  assert.is(await command.exitCode(), 0)
+  assert.equal([existsSync(ours), existsSync(theirs)], [false, true])
+})
+
 test('SIGUSR1 and SIGUSR2 end nothing and open no debugger', async () => {
   const command = await started('fine')
   command.kill('SIGUSR1')

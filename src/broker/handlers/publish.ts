@@ -241,7 +241,7 @@ function aliasedTopic(client: Client, bytes: Uint8Array): Topic {
 function isRepeated(client: Client, qos: number, packetId: number): boolean {
   const { inbound } = client.session!
   if (qos === 2 && inbound?.has(packetId) === true) return true
-  const unanswered = (inbound?.count ?? 0) + client.unansweredPublishes
+  const unanswered = (inbound?.countSinceResume ?? 0) + client.unansweredPublishes
   if (client.version === 5 && unanswered >= receiveMaximum(client.context.settings)) {
     throw new MqttError(
       ReasonCode.ReceiveMaximumExceeded,
