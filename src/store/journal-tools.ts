@@ -34,9 +34,9 @@ export function checkStore(directory: string): StoreReport {
   const reader = new JournalReader()
   const perFile = new Map(sources.map(({ path, end }) => [path, { path, bytes: end, records: 0 }]))
   const records: Record<string, number> = {}
-  for (const frame of reader.frames(sources)) {
-    perFile.get(frame.source.path)!.records += frame.records.length
-    for (const { type } of frame.records) records[type] = (records[type] ?? 0) + 1
+  for (const commit of reader.commits(sources)) {
+    perFile.get(commit.source.path)!.records += commit.records.length
+    for (const { type } of commit.records) records[type] = (records[type] ?? 0) + 1
   }
   const sentence = ({ source, offset, reason }: { source: Source; offset: number; reason: string }): string =>
     `${source.path}: ${reason} at byte ${offset}`
@@ -53,7 +53,7 @@ export function checkStore(directory: string): StoreReport {
 export function* dumpStore(
   directory: string,
 ): Generator<{ path: string; offset: number; record: JournalRecord }, void> {
-  for (const { source, offset, records } of new JournalReader().frames(surveyDirectory(directory).sources))
+  for (const { source, offset, records } of new JournalReader().commits(surveyDirectory(directory).sources))
     for (const record of records) yield { path: source.path, offset, record }
 }
 
@@ -61,10 +61,10 @@ export function* dumpStore(
 export function* exportStore(directory: string): Generator<JournalRecord, void> {
   const { sources } = surveyDirectory(directory)
   const state = new LiveState()
-  for (const { records } of new JournalReader({ skipBodies: true }).frames(sources))
+  for (const { records } of new JournalReader({ skipBodies: true }).commits(sources))
     for (const record of records) state.apply(record)
   yield* state.withoutMessages()
-  for (const { records } of new JournalReader().frames(sources))
+  for (const { records } of new JournalReader().commits(sources))
     for (const record of records) if (record.type === 'message-stored' && state.claim(record.message)) yield record
   yield* state.references()
 }
