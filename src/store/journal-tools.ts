@@ -70,8 +70,9 @@ export function* exportStore(directory: string): Generator<JournalRecord, void> 
 }
 
 /**
- * Fills a new store, in a directory that is empty or not there yet; returns how many records.
- * @throws Error if there is a store already.
+ * Fills a new store, in a directory that is empty or not there yet; returns how many records. All or nothing: when it fails,
+ * also because the records end with an error, no store is left there.
+ * @throws StoreError `exists` if there is a store already; else what the records or the file system say.
  */
 export async function importStore(
   directory: string,
@@ -79,21 +80,37 @@ export async function importStore(
 ): Promise<number> {
   const store = new JournalStore({ directory })
   await store.open()
+  let isOurs = false
   try {
     for await (const _ of store.recover()) throw new StoreError('exists', `${directory} holds a store already`)
-    let count = 0
-    let batch: JournalRecord[] = []
-    for await (const record of records) {
-      count++
-      if (batch.push(record) < IMPORT_BATCH) continue
-      await store.commit(batch)
-      batch = []
+    isOurs = true
+    return await fill(store, records)
+  } catch (error) {
+    if (isOurs) {
+      await store.close()
+      const { sources } = surveyDirectory(directory)
+      for (const source of sources) await discard(source)
     }
-    await store.commit(batch)
-    return count
+    throw error
   } finally {
     await store.close()
   }
+}
+
+async function fill(
+  store: JournalStore,
+  records: Iterable<JournalRecord> | AsyncIterable<JournalRecord>,
+): Promise<number> {
+  let count = 0
+  let batch: JournalRecord[] = []
+  for await (const record of records) {
+    count++
+    if (batch.push(record) < IMPORT_BATCH) continue
+    await store.commit(batch)
+    batch = []
+  }
+  await store.commit(batch)
+  return count
 }
 
 /**
