@@ -147,8 +147,8 @@ export class Broker implements ReactorReceiver {
       overload,
       retained: new RetainedStore({ settings, counters, throttled, journal, clock, memory: overload.memory }),
       sessions: undefined as unknown as SessionRegistry,
-      wills: new Wills(timers, clock, journal, counters, (clientId, will) =>
-        this.#guard(() => this.#own.publishWill(clientId, will)),
+      wills: new Wills(timers, clock, journal, counters, (clientId, will, done) =>
+        this.#guard(() => this.#own.publishWill(clientId, will, done)),
       ),
       publication: new Publication(outbox, kept, () => clock.now()),
       tap: (publication, clientId) => this.#tap(publication, clientId),

@@ -77,17 +77,15 @@ export class OwnPublications {
     return matched
   }
 
-  /** Publishes a will that is due, if its client may. */
-  publishWill(clientId: string, will: Will): void {
-    const verdict = this.#mayPublishWill(will)
-    if (verdict instanceof Promise) {
-      verdict.then(
-        (settled) => this.#publishWillIf(settled, clientId, will),
-        (error: unknown) => this.#failed(error),
-      )
-    } else {
+  /** Publishes a will that is due, if its client may; `done`: it was published, or refused. */
+  publishWill(clientId: string, will: Will, done: () => void): void {
+    const decide = (verdict: Verdict): void => {
       this.#publishWillIf(verdict, clientId, will)
+      done()
     }
+    const verdict = this.#mayPublishWill(will)
+    if (verdict instanceof Promise) verdict.then(decide).catch((error: unknown) => this.#failed(error))
+    else decide(verdict)
   }
 
   /** A will is a PUBLISH of its client: the authorizer is asked when it is due. */

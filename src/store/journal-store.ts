@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import type { DurableStore, JournalRecord, MessageStored } from './durable-store.ts'
 import { CommitQueue } from './journal/commit-queue.ts'
 import { Compactor } from './journal/compactor.ts'
-import { fileName, HEADER_BYTES } from './journal/file-format.ts'
+import { fileName } from './journal/file-format.ts'
 import { makeDirectory } from './journal/file-io.ts'
 import { FreeSpace } from './journal/free-space.ts'
 import { DirectoryLock } from './journal/lock.ts'
@@ -205,10 +205,9 @@ export class JournalStore implements DurableStore {
       maxWaitingBytes: this.#options.maxWaitingBytes ?? MAX_WAITING_BYTES,
       metrics: this.#metrics,
       tell: (event) => this.#tell(event),
-      wrote: ({ fileId, startsFile, bytes, firstMessage }) => {
+      wrote: ({ fileId, startsFile, bytes, pieces }) => {
         if (startsFile) index.add(fileId, join(directory, fileName(fileId, 'journal')))
-        const { end } = writer
-        index.note(fileId, startsFile ? HEADER_BYTES : end - bytes, end, firstMessage)
+        index.note(fileId, pieces, writer.end - bytes, writer.end)
         space.wrote(bytes)
       },
     })

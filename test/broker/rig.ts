@@ -163,6 +163,8 @@ export class Rig {
   readonly context: BrokerContext
   /** Wills published so far. */
   readonly wills: [clientId: string, will: Will][] = []
+  /** An authorizer that answers at once; a test may put another in its place. */
+  publishWill: (done: () => void) => void = (done) => done()
   readonly #wheel: DeadlineWheel<Deadline>
 
   constructor(options: RigOptions = {}) {
@@ -216,7 +218,10 @@ export class Rig {
       overload,
       retained: new RetainedStore({ settings, counters, throttled, journal, clock, memory: overload.memory }),
       sessions: undefined as unknown as SessionRegistry,
-      wills: new Wills(timers, clock, journal, counters, (clientId, will) => this.wills.push([clientId, will])),
+      wills: new Wills(timers, clock, journal, counters, (clientId, will, done) => {
+        this.wills.push([clientId, will])
+        this.publishWill(done)
+      }),
       publication: new Publication(outbox, kept, () => clock.now()),
       tap: () => {},
       queuedBytes: (connection) => reactor.memory.queued[connection.slot]!,

@@ -86,6 +86,17 @@ test('import names the line that is no record', () => {
   assert.is(complaint, 'Error: line 2: not a record\n')
 })
 
+test('import says which line is wrong and why, leaves no half store, and can be tried again', () => {
+  const good = '{"type":"session-opened","clientId":"a","protocolVersion":4,"expiryInterval":null}'
+  const directory = freshDirectory()
+  const lines = [good, '', '{"type":"message-stored","message":1}', good]
+  const { status, complaint } = martletStore(['import', directory], lines.join('\n'))
+  assert.is(status, 1)
+  assert.is(complaint, 'Error: line 3: message-stored: topicName is not a text\n')
+  assert.equal(readdirSync(directory), [])
+  assert.is(martletStore(['import', directory], `${good}\n`).status, 0)
+})
+
 test('compact leaves one checkpoint that means the same', async () => {
   const directory = await filled()
   const before = await readBack(directory)
