@@ -148,7 +148,7 @@ const messages = {
   max_retained_bytes: bytes({
     default: 1 * GiB,
     range: [0, 1024 * GiB],
-    doc: 'Bytes of retained messages kept, topics included.',
+    doc: 'Bytes of retained messages kept, topics included. One over it is delivered but not kept, and counted; its topic then has none.',
   }),
 }
 
