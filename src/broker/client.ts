@@ -67,7 +67,9 @@ export class Client extends ClientIntake implements ConnectionReceiver, Deadline
     this.session?.pump()
   }
 
-  handleOverflowed(frames: number): void {
+  handleOverflowed(frames: number, tooLarge: number): void {
+    if (tooLarge > 0) this.session?.countTooLarge(tooLarge)
+    if (frames === 0) return
     this.context.counters.droppedOutputFull += frames
     this.session?.countDropped('outputFull', frames)
     this.context.throttled.warn(

@@ -61,10 +61,12 @@ bool Reactor::has_room_for(uint32_t slot, Connection& connection, const PublishF
       close_connection(slot, connection, wire::CloseReason::SocketError, ENOBUFS);
       return false;
     }
+    ++connection.left_out;
+  } else {
+    ++connection.too_large;
   }
   ++totals_.frames_left_out;
   ++memory_.left_out[slot];
-  ++connection.left_out;
   owe(slot, connection);
   return false;
 }
