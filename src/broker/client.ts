@@ -67,7 +67,9 @@ export class Client extends ClientIntake implements ConnectionReceiver, Deadline
     this.session?.pump()
   }
 
-  handleOverflowed(frames: number): void {
+  handleOverflowed(frames: number, tooLarge: number): void {
+    if (tooLarge > 0) this.session?.countTooLarge(tooLarge)
+    if (frames === 0) return
     this.context.counters.droppedOutputFull += frames
     this.session?.countDropped('outputFull', frames)
     this.context.throttled.warn(
@@ -90,13 +92,8 @@ export class Client extends ClientIntake implements ConnectionReceiver, Deadline
 
   handleMalformedLength(first: number): void {
     this.context.journal.begin()
-    this.fail(
-      new MqttError(
-        ReasonCode.MalformedPacket,
-        `${packetName(first >>> 4)} with a Remaining Length of more than four bytes`,
-        'MQTT-2.2.3',
-      ),
-    )
+    const reason = `${packetName(first >>> 4)} with a Remaining Length of more than four bytes`
+    this.fail(new MqttError(ReasonCode.MalformedPacket, reason, 'MQTT-2.2.3'))
   }
 
   handleClosed(reason: number, errno: number): void {
@@ -213,7 +210,11 @@ export class Client extends ClientIntake implements ConnectionReceiver, Deadline
 
   handleStored(ticket: number): void {
     try {
-      if (this.#held?.release(ticket) === true) this.#held = undefined
+      const held = this.#held
+      // Within an action of its own it may have been over before, and another one begun.
+      if (held?.release(ticket) !== true || this.#held !== held) return
+      this.#held = undefined
+      this.context.journal.forget(this)
     } catch (error) {
       this.fail(error)
       this.handleStored(ticket) // what stood behind it, the end of the connection included

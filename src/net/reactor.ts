@@ -298,7 +298,7 @@ export class Reactor {
         receiver.handleDrained()
         break
       case Kind.Overflowed:
-        receiver.handleOverflowed(inbox[at + 3]!)
+        receiver.handleOverflowed(inbox[at + 3]!, inbox[at + 4]!)
         break
       case Kind.Oversized:
         receiver.handleOversized((head >>> 8) & 0xff, inbox[at + 4]! >>> 0)

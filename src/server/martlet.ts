@@ -18,7 +18,6 @@ import type { DurableStore } from '../store/durable-store.ts'
 import type { StoreMetrics } from '../store/journal/store-events.ts'
 import type { Counters } from '../telemetry/counters.ts'
 import type { Logger } from '../telemetry/log.ts'
-import { ThrottledLog } from '../telemetry/throttled-log.ts'
 import { type Clock, systemClock } from '../timers/clock.ts'
 import { boundAddress, isMissingFamily, type ListenOptions, nativeListeners } from './listener-options.ts'
 import { listenerRules, locatedIn } from './listener-rules.ts'
@@ -51,7 +50,6 @@ export class Martlet {
   readonly #listeners: number[] = []
   readonly #doors: { door: number; options: ListenOptions }[] = []
   readonly #log: Logger
-  readonly #throttled: ThrottledLog
   #state: 'open' | 'closing' | 'closed' = 'open'
   #ready = false
   #opened: Promise<void> | undefined
@@ -65,10 +63,10 @@ export class Martlet {
     this.#ready = store.volatile
     this.#broker = new Broker({ settings: brokerSettings(configuration), hooks, store, clock, log })
     this.#reactor = new Reactor(reactorSettings(configuration), this.#broker)
-    this.#throttled = new ThrottledLog(log)
     this.#reactor.onStreamFailed = ({ remoteAddress: address }, reason) => {
       this.counters.streamsFailed++
-      this.#throttled.warn(`stream:${reason}`, clock.now(), { address, reason }, 'a connection could not be set up')
+      const { throttled } = this.#broker.context
+      throttled.warn(`stream:${reason}`, clock.now(), { address, reason }, 'a connection could not be set up')
     }
     this.#broker.attach(this.#reactor)
     const told = { broker: this.#broker, reactor: this.#reactor, store }
