@@ -10,7 +10,7 @@ import type { ListenerRules } from '../broker/listener-rules.ts'
 import type { OutgoingMessage } from '../broker/own-publications.ts'
 import type { BrokerSettings } from '../broker/settings.ts'
 import { ConfigError } from '../config/config-error.ts'
-import type { Configuration, ListenerConfiguration } from '../config/configuration.ts'
+import { type Configuration, checkListenOptions, type ListenerConfiguration } from '../config/configuration.ts'
 import type { QoS } from '../mqtt/qos.ts'
 import { addressText, type ListeningAddress } from '../net/listening-address.ts'
 import { Reactor } from '../net/reactor.ts'
@@ -54,6 +54,8 @@ export class Martlet {
   readonly #throttled: ThrottledLog
   #state: 'open' | 'closing' | 'closed' = 'open'
   #ready = false
+  /** What the program has said about it, if anything. */
+  #keepsAlive: boolean | undefined
   #opened: Promise<void> | undefined
   #closed: Promise<void> | undefined
 
@@ -70,6 +72,7 @@ export class Martlet {
       this.counters.streamsFailed++
       this.#throttled.warn(`stream:${reason}`, clock.now(), { address, reason }, 'a connection could not be set up')
     }
+    this.#reactor.ref(false) // until it listens
     this.#broker.attach(this.#reactor)
     const told = { broker: this.#broker, reactor: this.#reactor, store }
     this.#systemTopics = new SystemTopics(told, version, configuration.sysInterval * 1000)
@@ -119,6 +122,7 @@ export class Martlet {
   /** Listens on one more port: `port`, `host`, and whatever else docs/listeners.md has. Rejects with the system's error (`code`: EADDRINUSE, EACCES, …). */
   async listen(options: ListenOptions): Promise<ListeningAddress> {
     if (this.#state !== 'open') throw new Error('the broker is closed')
+    checkListenOptions(options)
     await this.open()
     const addresses = await nativeListeners(options)
     const rules = listenerRules(options)
@@ -156,6 +160,7 @@ export class Martlet {
     }
     if (bound === undefined) throw missing
     this.#listeners.push(...opened)
+    this.#reactor.ref(this.#keepsAlive ?? true)
     return bound
   }
 
@@ -208,8 +213,9 @@ export class Martlet {
     return this
   }
 
-  /** Whether open listeners keep the process alive (they do until told otherwise). */
+  /** Whether the broker keeps the process alive. Until told it does while it listens, and not before. */
   ref(keepAlive: boolean): void {
+    this.#keepsAlive = keepAlive
     this.#reactor.ref(keepAlive)
   }
 
@@ -228,6 +234,7 @@ export class Martlet {
 
   async #close(): Promise<void> {
     this.#state = 'closing'
+    this.#reactor.ref(true) // a process that has nothing else to do would end before it is closed
     this.#systemTopics.stop()
     for (const listener of this.#listeners) this.#reactor.unlisten(listener)
     await this.#broker.close(CLOSE_TIMEOUT)
@@ -250,7 +257,7 @@ export async function listenAll(
 ): Promise<void> {
   for (const listener of listeners) {
     try {
-      const { places: _, ...options } = listener
+      const { places: _, optional: __, ...options } = listener
       await martlet.listen(options)
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
@@ -284,6 +291,7 @@ export function brokerSettings(configuration: Configuration): BrokerSettings {
     mqtt5SessionExpiry: hasForeignStore(configuration) ? 0 : configuration.persistentClientExpiration,
     maxUnstoredBytes: configuration.maxUnstoredBytes,
     willGracePeriod: ms(configuration.willGracePeriod),
+    hookTimeout: ms(configuration.hookTimeout),
     maxRetainedMessages: configuration.maxRetainedMessages,
     maxRetainedBytes: configuration.maxRetainedBytes,
     retainAvailable: configuration.retainAvailable,
