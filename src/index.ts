@@ -81,6 +81,8 @@ const STORE_METHODS = ['open', 'recover', 'commit', 'close']
 
 /** What a program without types may get wrong, and would hear of when the first client comes. */
 function checkParts(options: object): void {
+  if (typeof options !== 'object' || options === null)
+    throw new TypeError('createBroker: an object of options is wanted')
   const given: Record<string, unknown> = { ...options }
   if (given.listeners !== undefined) {
     const advice = 'Open them with broker.listen({ port, host, … }), one call each.'

@@ -35,7 +35,8 @@ export async function serve(options: ServeOptions, version: string, start: Start
     const { text, exitCode } = startFailure(located(error, loaded), loaded?.configuration.listeners ?? [])
     process.stderr.write(`${text}\n`)
     // Where the log is a file, the reason must stand there too.
-    if (loaded?.configuration.logDest.some((name) => name.startsWith('file '))) log?.error({}, text)
+    if (loaded?.configuration.logDest.some((name) => name.startsWith('file ')))
+      log?.error({}, text.replaceAll('\n', ' '))
     await log?.close()
     tellParent({ failed: text, exitCode })
     return exitCode

@@ -41,7 +41,7 @@ export function startFailure(
       failed,
       where,
       listeners.some(({ optional }) => optional),
-    ) ?? `Error: ${failed.stack ?? failed.message}`
+    ) ?? `Error: ${(failed.stack ?? failed.message).replace(/^Error: /, '')}`
   return { text, exitCode: ExitCode.Failed }
 }
 

@@ -183,7 +183,11 @@ function readOptions(
     if (raw === undefined) continue
     const key = keys.get(name)
     if (key === undefined) {
-      const advice = suggestion(name, Object.keys(table), camelCase)
+      const isListeners =
+        whose === 'createBroker' && Object.keys(listenerSettings).some((one) => camelCase(one) === name)
+      const advice = isListeners
+        ? `It is a listener's: broker.listen({ ${name}: … }).`
+        : suggestion(name, Object.keys(table), camelCase)
       throw new ConfigError({ key: name, problem: 'there is no such option', advice })
     }
     const reading = table[key]!.read(raw, 'plain')

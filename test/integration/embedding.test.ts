@@ -111,6 +111,7 @@ test('options that are none are refused at once, with the key, not when the firs
   }
   assert.match(refusal({ max_queued_messages: 1 }), /max_queued_messages: .* Did you mean maxQueuedMessages\?/)
   assert.match(refusal({ listeners: [{ port: 1 }] }), /listeners: .*broker\.listen/)
+  assert.match(refusal({ port: 1883 }), /port: there is no such option\. It is a listener's: broker\.listen/)
   assert.match(refusal({ authenticate: true }), /authenticate = true: a function is wanted/)
   assert.match(refusal({ log: console.log }), /log: an object with debug, info, warn, error is wanted/)
   assert.match(refusal({ store: {} }), /store: an object with open, recover, commit, close is wanted/)
