@@ -29,7 +29,8 @@ export function startFailure(
     const lines = [`Error: ${error.message}`, ...(error.foundAt === undefined ? [] : [error.foundAt])]
     return { text: lines.join('\n'), exitCode: ExitCode.Invalid }
   }
-  if (error instanceof StoreError) return { text: `Error: ${error.message}.`, exitCode: ExitCode.Failed }
+  if (error instanceof StoreError)
+    return { text: `Error: ${error.message.replace(/\.$/, '')}.`, exitCode: ExitCode.Failed }
   if (!(error instanceof Error)) return { text: `Error: ${String(error)}`, exitCode: ExitCode.Failed }
   const failed = error as SystemError
   const where =

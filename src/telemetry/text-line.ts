@@ -51,7 +51,7 @@ function jsonOf(value: unknown): string {
   }
 }
 
-/** Without control characters and those that change the direction of text: as `\\uXXXX`, which JSON reads back. */
+/** Without control characters and those that change the direction of text: as `\uXXXX`, which JSON reads back. */
 export function escaped(text: string): string {
   return text.replace(UNSAFE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
