@@ -110,7 +110,7 @@ class Service {
     const server = await start(this.#configuration, this.#log)
     this.#server = server
     if (pidFile !== '') await this.#writePidFile(pidFile, server)
-    const { addresses } = server
+    const { everyAddress: addresses } = server
     const descriptors = hardDescriptorLimit()
     this.#log.info({}, banner({ version, addresses, pid: process.pid, descriptors, localOnly }))
     tellParent({ ready: true })

@@ -48,6 +48,7 @@ export class Martlet {
   readonly #store: DurableStore
   readonly #configuration: Configuration
   readonly #addresses: ListeningAddress[] = []
+  readonly #everyAddress: ListeningAddress[] = []
   readonly #listeners: number[] = []
   readonly #doors: { door: number; options: ListenOptions }[] = []
   readonly #log: Logger
@@ -91,6 +92,11 @@ export class Martlet {
 
   get addresses(): readonly ListeningAddress[] {
     return this.#addresses
+  }
+
+  /** As `addresses`, but "every address of the machine" is told as what was opened: 0.0.0.0, and :: where there is IPv6. */
+  get everyAddress(): readonly ListeningAddress[] {
+    return this.#everyAddress
   }
 
   /**
@@ -141,6 +147,7 @@ export class Martlet {
     secured: { readonly tls: number } | undefined,
   ): ListeningAddress {
     const opened: number[] = []
+    const told: ListeningAddress[] = []
     let bound: ListeningAddress | undefined
     let missing: unknown
     for (const native of addresses) {
@@ -149,7 +156,8 @@ export class Martlet {
       try {
         const at = this.#reactor.listen({ ...native, ...secured, ...together, port: bound?.port ?? native.port })
         opened.push(at.listener)
-        bound ??= boundAddress(options, native, at.port)
+        if (bound === undefined || options.host === '') told.push(boundAddress(options, native, at.port))
+        bound ??= told[0]!
         this.#broker.setListenerRules(at.listener, { ...rules, name: addressText(bound) })
       } catch (error) {
         missing = error
@@ -160,6 +168,7 @@ export class Martlet {
     }
     if (bound === undefined) throw missing
     this.#listeners.push(...opened)
+    this.#everyAddress.push(...told)
     this.#reactor.ref(this.#keepsAlive ?? true)
     return bound
   }

@@ -7,7 +7,10 @@ import { type ListeningAddress, listenAll, Martlet } from './martlet.ts'
 import { ServiceNotifier } from './systemd.ts'
 
 export interface Server {
+  /** One for each listener. */
   readonly addresses: readonly ListeningAddress[]
+  /** Each socket by itself, for the banner. */
+  readonly everyAddress: readonly ListeningAddress[]
   /** [soft, hard] RLIMIT_NOFILE, soft already raised to hard. */
   readonly descriptorLimit: readonly [soft: number, hard: number]
   close(): Promise<void>
@@ -37,5 +40,6 @@ export async function startServer(configuration: Configuration, log: Logger): Pr
     service.stopping()
     return martlet.close()
   }
-  return { addresses: martlet.addresses, descriptorLimit, close, reload: () => martlet.reloadCertificates() }
+  const { addresses, everyAddress } = martlet
+  return { addresses, everyAddress, descriptorLimit, close, reload: () => martlet.reloadCertificates() }
 }
