@@ -341,6 +341,6 @@ export function reactorSettings(configuration: Configuration): ConstructorParame
     flushAfter: configuration.flushAfter,
     handshakeBudget: configuration.handshakeBudget,
     userTimeout: configuration.writeTimeout * 1000,
-    poison: process.env.MARTLET_POISON === '1',
+    poison: configuration.poison || process.env.MARTLET_POISON === '1',
   }
 }
