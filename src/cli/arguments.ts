@@ -85,7 +85,7 @@ function serveParser(version: string): Parser {
     .option('-c, --config-file <file>', 'read a mosquitto.conf')
     .addOption(new Option('--config <file>', 'read a martlet.yaml').conflicts('configFile'))
     .option('-p, --port <port>', 'listen on this port of this machine only; repeatable', onePort)
-    .option('-d, --daemon', 'run in the background')
+    .option('-d, --daemon', 'run in the background; only a log_dest that is a file has the log then')
     .option('-v, --verbose', 'log everything')
     .option('-q, --quiet', 'log nothing; wins over --verbose')
     .option('--test-config', 'check the configuration file and end')

@@ -36,7 +36,8 @@ export async function serve(options: ServeOptions, version: string, start: Start
     const { text, exitCode } = startFailure(located(error, loaded), loaded?.configuration.listeners ?? [])
     process.stderr.write(`${text}\n`)
     // Where the log is a file, the reason must stand there too.
-    if (loaded?.configuration.logDest.some((name) => name.startsWith('file '))) log?.error({}, text)
+    if (loaded?.configuration.logDest.some((name) => name.startsWith('file ')))
+      log?.error({}, text.replaceAll('\n', ' '))
     await log?.close()
     tellParent({ failed: text, exitCode })
     return exitCode
@@ -111,7 +112,7 @@ class Service {
     const server = await start(this.#configuration, this.#log)
     this.#server = server
     if (pidFile !== '') await this.#writePidFile(pidFile, server)
-    const { addresses } = server
+    const { everyAddress: addresses } = server
     const descriptors = hardDescriptorLimit()
     this.#log.info({}, banner({ version, addresses, pid: process.pid, descriptors, localOnly }))
     tellParent({ ready: true })

@@ -29,7 +29,8 @@ export function startFailure(
     const lines = [`Error: ${error.message}`, ...(error.foundAt === undefined ? [] : [error.foundAt])]
     return { text: lines.join('\n'), exitCode: ExitCode.Invalid }
   }
-  if (error instanceof StoreError) return { text: `Error: ${error.message}.`, exitCode: ExitCode.Failed }
+  if (error instanceof StoreError)
+    return { text: `Error: ${error.message.replace(/\.$/, '')}.`, exitCode: ExitCode.Failed }
   if (!(error instanceof Error)) return { text: `Error: ${String(error)}`, exitCode: ExitCode.Failed }
   const failed = error as SystemError
   const where =
@@ -41,7 +42,7 @@ export function startFailure(
       failed,
       where,
       listeners.some(({ optional }) => optional),
-    ) ?? `Error: ${failed.stack ?? failed.message}`
+    ) ?? `Error: ${(failed.stack ?? failed.message).replace(/^Error: /, '')}`
   return { text, exitCode: ExitCode.Failed }
 }
 

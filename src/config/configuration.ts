@@ -89,12 +89,12 @@ export function resolveConfiguration(sources: readonly Source[] = []): Configura
 /** A source from values that a program passes, checked like those of a file. Throws ConfigError. */
 export function optionsSource(options: ConfigurationOptions): Source {
   const { listeners, ...rest } = options
-  const values = readOptions(settings, rest) as Map<SettingKey, unknown>
+  const values = readOptions(settings, rest, 'createBroker') as Map<SettingKey, unknown>
   const source: Source = { values, places: new Map(), notices: [] }
   if (listeners === undefined) return source
   return {
     ...source,
-    listeners: listeners.map((one) => readOptions(listenerSettings, one) as Map<ListenerSettingKey, unknown>),
+    listeners: listeners.map((one) => readOptions(listenerSettings, one, 'listen') as Map<ListenerSettingKey, unknown>),
   }
 }
 
@@ -118,6 +118,11 @@ export function defaultBytesTotal(memory: number = availableMemory()): number {
 function availableMemory(): number {
   const constrained = process.constrainedMemory() ?? 0
   return constrained > 0 ? Math.min(totalmem(), constrained) : totalmem()
+}
+
+/** What a program passes to `listen`, wrong names included. Throws ConfigError. */
+export function checkListenOptions(options: object): void {
+  readOptions(listenerSettings, options, 'listen')
 }
 
 function readLimits(): string {
@@ -164,14 +169,25 @@ function camelCased(values: Readonly<Record<string, unknown>>): Record<string, u
   return Object.fromEntries(Object.entries(values).map(([key, value]) => [camelCase(key), value]))
 }
 
-function readOptions(table: Record<string, Setting<unknown>>, options: object): Map<string, unknown> {
+function readOptions(
+  table: Record<string, Setting<unknown>>,
+  options: object,
+  whose: 'createBroker' | 'listen',
+): Map<string, unknown> {
+  if (typeof options !== 'object' || options === null) {
+    throw new ConfigError({ key: whose, value: options, problem: 'an object of options is wanted' })
+  }
   const keys = new Map(Object.keys(table).map((key) => [camelCase(key), key]))
   const values = new Map<string, unknown>()
   for (const [name, raw] of Object.entries(options)) {
     if (raw === undefined) continue
     const key = keys.get(name)
     if (key === undefined) {
-      const advice = suggestion(name, Object.keys(table), camelCase)
+      const isListeners =
+        whose === 'createBroker' && Object.keys(listenerSettings).some((one) => camelCase(one) === name)
+      const advice = isListeners
+        ? `It is a listener's: broker.listen({ ${name}: … }).`
+        : suggestion(name, Object.keys(table), camelCase)
       throw new ConfigError({ key: name, problem: 'there is no such option', advice })
     }
     const reading = table[key]!.read(raw, 'plain')

@@ -58,6 +58,8 @@ const LISTENER_KEYS: ReadonlySet<string> = new Set(
   Object.keys(listenerSettings).filter((key) => key !== 'port' && key !== 'host' && key !== 'socket_path'),
 )
 
+const COMMENT = 'a comment begins with # as the first character of its line, as in Mosquitto'
+
 class MosquittoConf {
   readonly #builder = new SourceBuilder('mosquitto')
   readonly #logTypes = new Set<string>()
@@ -139,6 +141,7 @@ class MosquittoConf {
         problem: 'a port from 1 to 65535, or 0 and the path of a Unix socket are wanted',
       })
     }
+    if (host?.startsWith('#')) throw new ConfigError({ place, key: 'listener', value: rest, problem: COMMENT })
     this.#current = this.#builder.addListener()
     if (port === '0') {
       this.#builder.setListener(this.#current, 'socket_path', rest.slice(1).trim(), place)
@@ -238,6 +241,7 @@ class MosquittoConf {
 
   #unsupported(line: Line): void {
     const { key, rest, place } = line
+    if (key.startsWith('#')) throw new ConfigError({ place, key, problem: COMMENT })
     const rule = unsupported(key)
     if (rule === undefined) {
       const keys = [...Object.keys(settings), ...Object.keys(aliases), ...Object.keys(unsupportedKeys), 'listener']

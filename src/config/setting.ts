@@ -127,7 +127,9 @@ export function list(
     read(raw) {
       const items = typeof raw === 'string' ? raw.split(',').map((item) => item.trim()) : raw
       const legal =
-        Array.isArray(items) && items.length > 0 && items.every((item) => isText(item) && facts.accepts(item))
+        Array.isArray(items) &&
+        (items.length > 0 || facts.default?.length === 0) &&
+        items.every((item) => isText(item) && facts.accepts(item))
       return legal ? { value: items } : { wanted: facts.wanted }
     },
   }

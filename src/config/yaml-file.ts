@@ -17,7 +17,7 @@ export function readYamlFile(file: string): Source {
 /** The text of a configuration file. Throws ConfigError. */
 export function readConfigurationFile(file: string): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(readFileSync(file))
+    return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(file))
   } catch (error) {
     const problem =
       error instanceof TypeError ? 'it is not valid UTF-8' : `it cannot be read (${(error as Error).message})`

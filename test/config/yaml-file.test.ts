@@ -1,8 +1,12 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ConfigError } from '../../src/config/config-error.ts'
 import { type Configuration, resolveConfiguration } from '../../src/config/configuration.ts'
-import { parseYaml } from '../../src/config/yaml-file.ts'
+import { readMosquittoConf } from '../../src/config/mosquitto-conf.ts'
+import { parseYaml, readYamlFile } from '../../src/config/yaml-file.ts'
 
 const resolved = (text: string): Configuration => resolveConfiguration([parseYaml(text, 'm.yaml')])
 const refusal = (text: string): ConfigError => {
@@ -103,6 +107,16 @@ test('two listeners on one address are refused, both lines named', () => {
 test('the values of a listener know where they were written', () => {
   const [listener] = resolved('listeners:\n  - port: 1883\n    certfile: [a.pem]\n').listeners
   assert.is(listener?.places.get('certfile')?.line, 3)
+})
+
+test('a byte order mark, which editors of Windows write, is no part of the first key', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'martlet-bom-'))
+  const [yaml, conf] = [join(folder, 'm.yaml'), join(folder, 'm.conf')]
+  writeFileSync(yaml, '\ufeffallow_anonymous: true\r\n')
+  writeFileSync(conf, '\ufeffallow_anonymous true\r\n')
+  assert.is(readYamlFile(yaml).values.get('allow_anonymous'), true)
+  assert.is(readMosquittoConf(conf).values.get('allow_anonymous'), true)
+  rmSync(folder, { recursive: true })
 })
 
 test('a key twice and broken YAML are errors with a line', () => {

@@ -85,7 +85,7 @@ class Question implements PublishRequest {
 function authorize(client: Client, publication: Publication, packetId: number): Promise<void> | undefined {
   const { context } = client
   const question = new Question(client.identity, publication)
-  const verdict = askHook(context, client.clientId, () => context.hooks.authorizePublish!(question))
+  const verdict = askHook(context, 'authorizePublish', client.clientId, () => context.hooks.authorizePublish!(question))
   if (!(verdict instanceof Promise)) {
     question.moveTo(undefined)
     return settle(client, publication, packetId, verdict)

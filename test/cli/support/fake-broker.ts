@@ -22,7 +22,7 @@ const start: StartServer = async (configuration, log) => {
   const address = server.address()
   const bound = typeof address === 'object' && address !== null ? address.port : 0
   return {
-    addresses: [{ host, port: bound }],
+    everyAddress: [{ host, port: bound }],
     close: async () => {
       if (behaviour === 'stuck') await new Promise(() => {})
       if (behaviour === 'leaky') setInterval(() => {}, 1000)
