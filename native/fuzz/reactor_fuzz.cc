@@ -95,6 +95,9 @@ class Story {
         break;
       case 7:
         kernel_.descriptors = step.a % 4 ? SIZE_MAX : 2;
+        kernel_.changes_its_mind = step.b & 1;
+        kernel_.whole_reads = step.b & 2;
+        kernel_.interrupts = step.b & 4;
         break;
       case 8:
       case 9:
@@ -117,6 +120,7 @@ class Story {
 
   void end() {
     kernel_.descriptors = SIZE_MAX;
+    kernel_.changes_its_mind = false;
     for (auto& [fd, socket] : kernel_.sockets) socket.window = 1 << 24;
     for (int i = 0; i < 30; ++i) turn();
     reactor_->close(true);

@@ -32,6 +32,7 @@ Walk::Walk(uint32_t seed) : kernel_(seed), random_(kernel_.random) {
 void Walk::run(bool wild) {
   wild_ = wild;
   if (random_() % 4 == 0) kernel_.descriptors = 4;
+  kernel_.changes_its_mind = random_() % 2;
   for (int step = 0; step < 150 && !testing::failed; ++step) {
     act();
     if (random_() % 3 == 0) turn();
