@@ -11,7 +11,12 @@ import * as packets from '../support/packets.ts'
 import { closePeers, PeerProcess } from '../support/peers.ts'
 
 const lines: string[] = []
-const told = (_: object, message: string) => lines.push(message)
+/** Why connections could not be set up, as docs/listeners.md has them. */
+const reasons: string[] = []
+const told = (fields: object, message: string) => {
+  lines.push(message)
+  if (message === 'a connection could not be set up') reasons.push(String((fields as { reason: string }).reason))
+}
 const log = { debugging: false, debug: told, info: told, warn: told, error: told }
 
 const authority = new Authority()
@@ -81,6 +86,7 @@ test('openssl s_client: versions and ciphers are those configured', async () => 
     await sClient(doors.old, '-tls1_2', '-cipher', 'ECDHE-ECDSA-AES256-GCM-SHA384'),
     /alert handshake failure/,
   )
+  assert.ok(reasons.includes('TLS handshake: no shared cipher'), reasons.join())
   assert.match(await sClient(doors.tls, '-tls1_1', '-cipher', 'ALL:@SECLEVEL=0'), /alert protocol version/)
 })
 
