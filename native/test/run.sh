@@ -32,6 +32,13 @@ if [ -n "$stale" ]; then
   echo "$stale" | tr ' ' '\n' | grep . | xargs -P 2 -I{} sh -c \
     "${CXX:-g++} $flags -include $standard -c {} -o $out/\$(echo {} | tr / -).o"
 fi
-if [ "$(ls -t "$out/tests" $objects 2>/dev/null | head -n 1)" != "$out/tests" ]; then ${CXX:-g++} $flags $objects -o "$out/tests"; fi
+# What sockets_test.cc interrupts; nobody else here calls any of them.
+wrapped=
+for call in socket bind listen connect accept4 getsockopt setsockopt getsockname getpeername recv send sendmsg shutdown \
+  epoll_create1 epoll_ctl epoll_wait eventfd getrandom; do
+  wrapped="$wrapped -Wl,--wrap=$call"
+done
+# shellcheck disable=SC2086
+if [ "$(ls -t "$out/tests" $objects 2>/dev/null | head -n 1)" != "$out/tests" ]; then ${CXX:-g++} $flags $wrapped $objects -o "$out/tests"; fi
 if [ "${1:-}" = compile ]; then exit 0; fi
 exec "$out/tests" "${1:-100}"

@@ -172,6 +172,7 @@ test(`a storm of ${stormy} connects and disconnects`, async () => {
       assert.is((figures as ConnectionFigures).closed, 0)
     }
     assert.is((await target.state()).counters.connectsAccepted, 100 + rounds * each)
+    await told(target, 'very many connections within a second')
     await gone(target)
   })
 })

@@ -104,6 +104,8 @@ test(`${topics} distinct topics leave resident memory flat`, async () => {
     console.log(`resident memory: ${growth.toFixed(1)} MiB more for the second half`)
     assert.ok(growth < 32, `${growth} MiB more`)
     assert.is(seen, sent / 1000)
+    assert.ok((await target.state()).counters.topicsUnknown >= sent)
+    await told(target, 'very many new topics')
     await publisher.disconnect()
     await subscriber.disconnect()
     await gone(target)

@@ -210,6 +210,7 @@ function topicOf(client: Client, topicId: number, bytes: Uint8Array): Topic {
   if (!isWellFormedUtf8(bytes, topicOffset, topicLength)) {
     throw new MqttError(ReasonCode.MalformedPacket, 'PUBLISH: Topic Name with ill-formed UTF-8', 'MQTT-3.3.2-1')
   }
+  client.context.overload.topicUnknown(client.clientId, client.connection.remoteAddress)
   return client.context.router.topic(decodeUtf8(bytes, topicOffset, topicLength))
 }
 
