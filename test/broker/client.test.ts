@@ -35,7 +35,10 @@ function first(rig: Rig, client: Client): number[][] {
 test('an exception in the handling of one packet closes that client alone, and the turn goes on', () => {
   const rig = new Rig()
   breakTopic(rig, 'broken')
-  const [faulty, other] = [connected(rig, 'faulty', 5), connected(rig, 'other')]
+  const [faulty, other] = [rig.client(), connected(rig, 'other')]
+  const will = { topic: 'gone', payload: Buffer.from('x'), qos: 0 as const, retain: false }
+  rig.packets(faulty, connectPacket({ clientId: 'faulty', version: 5, will }))
+  rig.reactor.take()
   rig.reactor.commands.length = 0
   rig.reactor.turn(() => {
     for (const [client, packet] of [
@@ -57,6 +60,10 @@ test('an exception in the handling of one packet closes that client alone, and t
   assert.equal([faulty.state, other.state], ['ending', 'connected'])
   assert.equal(rig.reactor.commands, [[Command.Finish, faulty.connection.slot]])
   assert.is(rig.counters.internalErrors, 1)
+  assert.equal(
+    rig.wills.map(([clientId]) => clientId),
+    ['faulty'],
+  )
   const [line] = rig.log.at('error')
   assert.ok(line!.fields.err instanceof TypeError)
   assert.is(rig.context.sessions.get('faulty'), undefined)
