@@ -181,13 +181,14 @@ async function judge(args: Arguments): Promise<RunResult> {
   for (const version of args.versions) {
     const level = version === '5' ? 5 : 4
     const covered = coverage(version, catalogue[version])
-    const { features, unsupported } = await probe(
+    const { features, unsupported, name } = await probe(
       args.target,
       args.webSocket,
       level,
       `${runId}v${level}`,
       args.patience,
     )
+    if (name !== undefined) result.broker = name
     if (unsupported !== undefined) {
       result.versions.push({ version, unsupported, coverage: covered })
       continue
@@ -242,7 +243,7 @@ function render(result: RunResult, args: Arguments): string {
  * did, 2 for wrong arguments, no connection or no version both sides speak.
  */
 export async function main(argv: string[]): Promise<number> {
-  process.stdout.on('error', endOfReader)
+  if (!process.stdout.listeners('error').includes(endOfReader)) process.stdout.on('error', endOfReader)
   try {
     const parsed = parse(argv)
     if (parsed.values.help) {

@@ -66,6 +66,16 @@ export async function retain(t: Context, publisher: Client, options: wire.Publis
   await publisher.flush()
 }
 
+/** Publishes the payloads one after the other, each acknowledged before the next. */
+export async function publishAll(
+  publisher: Client,
+  topic: string,
+  payloads: readonly string[],
+  qos: 0 | 1 | 2,
+): Promise<void> {
+  for (const payload of payloads) await publisher.publish({ topic, payload, qos })
+}
+
 /** SUBACK or UNSUBACK: a code for each filter of the request it answers, and only codes that are allowed. */
 export function judgeCodes(
   log: ConnectionLog,

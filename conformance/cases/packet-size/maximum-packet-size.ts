@@ -65,12 +65,8 @@ defineCase({
       await t.rejected(other, bytes, 'a packet the server has to refuse')
     }
     const refused = await t.open('refused CONNECT')
-    refused.send(
-      wire.connect(5, {
-        clientId: t.id('r'),
-        properties: [...list, property('authenticationMethod', 'no such method')],
-      }),
-    )
+    const method = property('authenticationMethod', 'no such method')
+    refused.send(wire.connect(5, t.connectOptions({ clientId: t.id('r'), properties: [...list, method] })))
     await refused.closed('the authentication method is not supported')
     for (const log of t.logs()) {
       if (log.label === measure.label) continue

@@ -145,6 +145,18 @@ export const connections: readonly Deviation[] = [
     },
   },
   {
+    does: 'leaves a client it refused connected',
+    caught: ['connect/refused-credentials'],
+    up(p, { notes }) {
+      if (p.kind === 'connect' && p.details?.includes(' user "')) notes.set('refused', true)
+      return undefined
+    },
+    down: (p, link) =>
+      p.kind === 'connack' && link.notes.has('refused')
+        ? [link.version === 5 ? wire.packet(0x20, 0, 0x86, 0) : wire.packet(0x20, 0, 4)]
+        : undefined,
+  },
+  {
     does: 'answers a second CONNECT',
     caught: ['connect/second-connect'],
     up(p, link) {
