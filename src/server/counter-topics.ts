@@ -23,13 +23,6 @@ const ELSEWHERE = new Set<string>([
   'publishBytesSent',
   'retained',
   'retainedBytes',
-  'droppedQueueFull',
-  'droppedOutputFull',
-  'droppedTooLarge',
-  'droppedExpired',
-  'droppedSessionEnded',
-  'droppedMemory',
-  'droppedRetained',
   'publishesUnstored',
   'publishesWaiting',
 ] satisfies (keyof Counters)[])

@@ -1,5 +1,6 @@
 // Publishes the $SYS tree: what has changed since the last time, retained, every sys_interval. Brings the counters up to
 // what the reactor has counted first.
+import { getHeapStatistics } from 'node:v8'
 import type { Broker } from '../broker/broker.ts'
 import type { Reactor } from '../net/reactor.ts'
 import type { DurableStore } from '../store/durable-store.ts'
@@ -36,7 +37,8 @@ export class SystemTopics {
   #publish(): void {
     const broker = this.#broker
     broker.updateGauges()
-    const heap = process.memoryUsage().heapUsed + this.#reactor.keptBytes
+    // Not process.memoryUsage(): that reads /proc, and throws when there is no descriptor left.
+    const heap = getHeapStatistics().used_heap_size + this.#reactor.keptBytes
     const uptime = (performance.now() - this.#startedAt) / 1000
     const own = [...storeTopics(this.#store, broker.counters), ...counterTopics(broker.counters)]
     const facts = { version: `martlet ${this.#version}`, uptime, heap, own }

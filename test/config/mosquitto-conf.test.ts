@@ -251,4 +251,12 @@ test('a file that is not UTF-8 or not there is an error', () => {
   }
 })
 
+test('a comment that Mosquitto would not take for one is called so, and not a host or a setting', () => {
+  assert.throws(
+    () => parseMosquittoConf('listener 1883 # plain\n', 'm.conf'),
+    /m\.conf:1: listener = .*: a comment begins/,
+  )
+  assert.throws(() => parseMosquittoConf('\n  # indented\n', 'm.conf'), /m\.conf:2: #: a comment begins/)
+})
+
 test.run()
