@@ -2,8 +2,8 @@
 // when a socket takes less than there is.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Kind, Total } from '../../src/net/wire.ts'
-import { DEFAULTS, packet, publish, receive, TINY, withRig } from './native-rig.ts'
+import { Command, Kind, Total } from '../../src/net/wire.ts'
+import { DEFAULTS, packet, publish, receive, rounds, TINY, withRig } from './native-rig.ts'
 
 const MIB = 1 << 20
 
@@ -219,6 +219,41 @@ for (const [name, sizes] of [
       assert.is(rig.queued[slow[0].opened.slot] + rig.queued[slow[1].opened.slot], rig.totals[Total.QueuedBytes])
       for (const one of slow) assert.ok((await receive(one.socket, bytes.length)).equals(bytes))
       assert.is(rig.totals[Total.QueuedBytes], 0)
+    }),
+  )
+
+  test(
+    `what waits for 20 receivers is kept once, not 20 times (${name} sizes)`,
+    withRig(sizes, async (rig) => {
+      const from = await rig.client()
+      const deaf = []
+      for (let i = 0; i < 20; i++) {
+        const one = await rig.client()
+        one.socket.pause()
+        rig.admit(one.opened)
+        rig.groupPut(0, i, one.opened)
+        deaf.push(one)
+      }
+      rig.groupSize(0, 20)
+      rig.onRecord = (record) => {
+        if (record.kind !== Kind.Packet) return
+        if (record.d === 0) return rig.multicast(record.first, 0, record)
+        rig.raw(Command.Shape, record.d, 2 + 'once'.length)
+        rig.multicastKept(record.first, 0, record.d)
+        rig.release(record.d)
+      }
+      rig.admit(from.opened)
+      const [count, size] = [name === 'tiny' ? 32 : 64, 256 << 10]
+      const bytes = Buffer.concat(Array.from({ length: count }, (_, i) => publish('once', Buffer.alloc(size, `${i} `))))
+      const before = process.memoryUsage().rss
+      from.socket.write(bytes)
+      await rig.until(() => rig.totals[Total.PacketsIn] === count)
+      await rounds()
+      const growth = process.memoryUsage().rss - before
+      const waiting = rig.totals[Total.QueuedBytes]
+      assert.ok(waiting > 10 * bytes.length, `only ${waiting} bytes wait`)
+      assert.ok(growth < 4 * bytes.length, `${growth} bytes of memory for ${waiting} that wait`)
+      assert.ok((await receive(deaf[7].socket, bytes.length)).equals(bytes))
     }),
   )
 
