@@ -164,6 +164,23 @@ for (const [name, sizes] of [
   )
 
   test(
+    `after at most 4 turns Node has its say, however much there is to read (${name} sizes)`,
+    withRig({ ...sizes, options: { ...sizes.options, readSize: 64 } }, async (rig) => {
+      const { socket } = await rig.client()
+      const bytes = Buffer.concat(Array.from({ length: 5000 }, () => publish('busy', 'x'.repeat(20))))
+      socket.write(bytes)
+      const perIteration: number[] = []
+      for (let before = 0; rig.totals[Total.PacketsIn] < 5000; before = rig.totals[Total.Turns]) {
+        await new Promise(setImmediate)
+        perIteration.push(rig.totals[Total.Turns] - before)
+      }
+      perIteration.shift() // those before we looked
+      assert.ok(perIteration.length > 400, 'thousands of turns in few iterations of the loop')
+      assert.ok(Math.max(...perIteration) <= 4, `${Math.max(...perIteration)} turns in one iteration`)
+    }),
+  )
+
+  test(
     `300 connections at once are all opened, 7 a turn as the accept budget says, and who is there is read in between (${name} sizes)`,
     withRig({ ...sizes, options: { ...sizes.options, acceptBudget: 7 } }, async (rig) => {
       const { socket, opened } = await rig.client()
