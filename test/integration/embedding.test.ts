@@ -280,6 +280,16 @@ test('events tell who comes, subscribes, publishes and goes', async () => {
   ])
 })
 
+test('events are typed: a name or a listener that is wrong does not compile', async () => {
+  const broker = createBroker()
+  broker.on('published', ({ payload, qos }) => [payload.subarray(0, qos)])
+  // @ts-expect-error there is no such event
+  broker.on('publish', () => {})
+  // @ts-expect-error a filter is a string
+  broker.on('subscribed', (_client, filter: number) => filter)
+  await broker.close()
+})
+
 test('publish() reaches subscribers outside of any turn, retains, and says whether anybody listened', async () => {
   const { broker, ...address } = await listen()
   assert.not(broker.publish({ topic: 'from/inside', payload: 'kept', retain: true, qos: 1 }))
