@@ -45,7 +45,13 @@ const FIRST = [
 ]
 const DEADLINE = Number(process.env.MARTLET_TEST_DEADLINE ?? (LONG ? 900 : 120)) * 1000
 /** Besides test/long, what does more when MARTLET_LONG is 1. */
-const LONGER = ['test/crash/', 'test/conformance/deviations', 'test/conformance/mosquitto', 'test/overload/']
+const LONGER = [
+  'test/crash/',
+  'test/conformance/access',
+  'test/conformance/deviations',
+  'test/conformance/mosquitto',
+  'test/overload/',
+]
 const SANITIZED_LONG = ['test/long/connections.test.ts', 'test/long/soak.test.ts']
 /** The end of a test's output is what explains a failure; a runaway printer must not fill our memory. */
 const MOST_OUTPUT = 256 * 1024
