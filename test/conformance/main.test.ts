@@ -129,6 +129,31 @@ test('docs/conformance.md has every option that --help has, and no other', async
   )
 })
 
+test('at a terminal a line says how far it is, and goes away', async () => {
+  const { isTTY } = process.stderr
+  process.stderr.isTTY = true
+  try {
+    const { err } = await command(['{}', '--protocol', '3.1.1', '--case', 'ping/answered,connect/second-connect'])
+    assert.match(err, /MQTT 3\.1\.1: 1\/2, 0 failed {2}3\.1\.1\/.*MQTT 3\.1\.1: 2\/2, 0 failed/s)
+    assert.ok(err.endsWith('\r\u001b[K'))
+  } finally {
+    process.stderr.isTTY = isTTY
+  }
+  const { err } = await command(QUICK)
+  assert.is(err, '', 'and nothing where there is no terminal')
+})
+
+test('the martlet command has it, and a reader who has seen enough is no failure', () => {
+  const bin = resolve(import.meta.dirname, '../../../bin/martlet.js')
+  const { status, stdout } = spawnSync(process.execPath, [bin, 'conformance', '--help'], { encoding: 'utf8' })
+  assert.is(status, 0)
+  assert.match(stdout, /^Usage: martlet conformance URL/)
+  const script = '"$0" "$1" conformance --list | head -n 1; exit $PIPESTATUS'
+  const cut = spawnSync('bash', ['-c', script, process.execPath, bin], { encoding: 'utf8' })
+  assert.is(cut.status, 0, cut.stderr)
+  assert.is(cut.stderr, '')
+})
+
 test('--list needs no broker', async () => {
   const { code, out } = await command(['--list', '--protocol', '3.1.1'])
   assert.is(code, 0)
