@@ -50,6 +50,7 @@ const LONGER = [
   'test/conformance/access',
   'test/conformance/deviations',
   'test/conformance/mosquitto',
+  'test/conformance/reproductions',
   'test/overload/',
 ]
 const SANITIZED_LONG = ['test/long/connections.test.ts', 'test/long/soak.test.ts']
