@@ -49,6 +49,7 @@ const LONGER = [
   'test/crash/',
   'test/conformance/access',
   'test/conformance/deviations',
+  'test/conformance/martlet',
   'test/conformance/mosquitto',
   'test/conformance/reproductions',
   'test/overload/',
