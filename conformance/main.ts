@@ -1,6 +1,6 @@
 // The command: arguments in, a report out, an exit code that says whether the broker passed.
 
-import { writeFileSync } from 'node:fs'
+import { closeSync, openSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { AREAS } from './case.ts'
 import './cases/index.ts'
@@ -98,6 +98,15 @@ function versionsOf(text: string): VersionName[] {
   if (text === '3.1.1' || text === '5') return [text]
   if (text === '5.0') return ['5']
   throw new UsageError(`--protocol is 3.1.1, 5 or all, not ${text}`)
+}
+
+/** Before the judging: it takes a minute, and the report would be lost. */
+function requireWritable(file: string): void {
+  try {
+    closeSync(openSync(file, 'a'))
+  } catch (error) {
+    throw new UsageError(`--output cannot be written (${(error as Error).message})`)
+  }
 }
 
 function whole(text: string, name: string, least: number, most: number): number {
@@ -246,6 +255,7 @@ export async function main(argv: string[]): Promise<number> {
       return 0
     }
     const args = read(parsed)
+    if (args.output !== undefined) requireWritable(args.output)
     const result = await judge(args)
     const report = render(result, args)
     if (args.output === undefined) process.stdout.write(report)
@@ -257,8 +267,8 @@ export async function main(argv: string[]): Promise<number> {
     const { fail, error } = counts(result.verdicts)
     return fail + error === 0 ? 0 : 1
   } catch (error) {
-    if (error instanceof UsageError) process.stderr.write(`${error.message}\n\n${USAGE}`)
-    else process.stderr.write(`cannot judge the broker: ${(error as Error).message}\n`)
+    if (error instanceof UsageError) process.stderr.write(`Error: ${error.message}\n\n${USAGE}`)
+    else process.stderr.write(`Error: cannot judge the broker: ${(error as Error).message}\n`)
     return 2
   }
 }
