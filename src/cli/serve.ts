@@ -19,6 +19,7 @@ import { startFailure } from './start-failure.ts'
 
 /** After this long (ms) the process ends, whatever is still open: SIGTERM promises 5 s. */
 const CLOSE_DEADLINE = 4800
+const ENDING = ['SIGTERM', 'SIGINT'] as const
 /** What may still run when everything is closed (ms): more is a leak, told and cut off. */
 const QUIET_EXIT = 200
 
@@ -89,7 +90,7 @@ class Service {
     for (const notice of this.#notices) this.#log.warn({}, notice)
     if (user !== '') becomeUser(user)
     process.on('uncaughtException', (err) => this.#crash(err))
-    const server = await start(this.#configuration, this.#log)
+    const server = await this.#started(start)
     // Before anybody can learn that we are there: who reads the banner or the pid file may send a signal at once.
     const stopped = this.#signals(server)
     if (pidFile !== '') writeFileSync(pidFile, `${process.pid}\n`)
@@ -104,6 +105,17 @@ class Service {
     return ExitCode.Fine
   }
 
+  /** A store of some size takes its time to be read: a signal need not wait for that, there is nothing to close yet. */
+  async #started(start: StartServer): Promise<RunningServer> {
+    const end = (signal: NodeJS.Signals): void => this.#exitNow(`${signal} before it had started: ending at once`)
+    for (const signal of ENDING) process.once(signal, end)
+    try {
+      return await start(this.#configuration, this.#log)
+    } finally {
+      for (const signal of ENDING) process.off(signal, end)
+    }
+  }
+
   /** Resolves when a signal has closed the server. */
   #signals(server: RunningServer): Promise<void> {
     process.on('SIGHUP', () => this.#reload(server))
@@ -112,7 +124,7 @@ class Service {
       process.on(signal, () => this.#log.info({ signal }, 'signal ignored'))
     }
     return new Promise((settle) => {
-      for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      for (const signal of ENDING) {
         process.on(signal, () => {
           if (this.#closing) return this.#exitNow('a second signal: ending at once')
           this.#closing = true

@@ -102,6 +102,14 @@ test('a close that never ends is cut off', async () => {
   assert.match(command.output, /closing took too long/)
 })
 
+test('a signal while the store is still being read ends the process with code 0', async () => {
+  const command = new Command('slow', ['--config', yaml()])
+  await command.line(/reading the store/)
+  command.kill('SIGTERM')
+  assert.is(await command.exitCode(), 0)
+  assert.match(command.output, /SIGTERM before it had started/)
+})
+
 test('a handle left open does not keep the process, and is named', async () => {
   const command = await started('leaky')
   command.kill('SIGTERM')

@@ -1,5 +1,6 @@
 // The command with a server of node:net in place of the broker: what is tested is the command. A process of its own.
-// The last argument says how the server behaves: `fine`, `stuck` (close never ends), `leaky` (a handle stays open).
+// The last argument says how the server behaves: `fine`, `stuck` (close never ends), `leaky` (a handle stays open), `slow` (it
+// never gets as far as to listen).
 
 import { createServer } from 'node:net'
 import { parseArguments } from '../../../src/cli/arguments.ts'
@@ -12,6 +13,10 @@ if (invocation.kind !== 'serve') throw new Error('arguments of the fake broker')
 
 const start: StartServer = async (configuration, log) => {
   const [{ host, port } = { host: '127.0.0.1', port: 0 }] = configuration.listeners
+  if (behaviour === 'slow') {
+    log.info({}, 'reading the store')
+    await new Promise((settle) => setTimeout(settle, 1e9))
+  }
   const server = createServer()
   await new Promise<void>((settle, fail) => server.once('error', fail).listen(port, host, settle))
   const address = server.address()
