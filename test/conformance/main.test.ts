@@ -6,37 +6,8 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { main } from '../../conformance/main.ts'
-import type { CreateBrokerOptions } from '../../src/index.ts'
-import { closeBrokers, listen } from '../support/embedded.ts'
-import { type Faults, fakeBroker } from './fake-broker.ts'
-
-/** Runs the command with its output caught; `{}` in the arguments becomes the URL of a fake broker. */
-async function command(args: string[], faults: Faults = {}): Promise<{ code: number; out: string; err: string }> {
-  const broker = await fakeBroker(faults)
-  let out = ''
-  let err = ''
-  const { write: stdout } = process.stdout
-  const { write: stderr } = process.stderr
-  process.stdout.write = (text: string | Uint8Array) => {
-    out += String(text)
-    return true
-  }
-  process.stderr.write = (text: string | Uint8Array) => {
-    err += String(text)
-    return true
-  }
-  try {
-    const code = await main(args.map((word) => word.replace('{}', broker.url)))
-    return { code, out, err }
-  } finally {
-    process.stdout.write = stdout
-    process.stderr.write = stderr
-    await broker.close()
-  }
-}
-
-test.after(closeBrokers)
+import { command } from './command.ts'
+import { fakeBroker } from './fake-broker.ts'
 
 const QUICK = ['{}', '--protocol', '3.1.1', '--timeout', '400', '--case', 'ping/answered']
 
@@ -146,25 +117,6 @@ test('a broker that dies halfway leaves errors, not passes, and the run ends', a
   await broker.close()
 })
 
-test('a broker with users: the credentials are used, with the wrong ones nothing is judged', async () => {
-  const hook: CreateBrokerOptions = {
-    authenticate: ({ username, password }) => username === 'bob' && Buffer.from(password ?? '').toString() === 'secret',
-  }
-  const { port } = await listen(hook)
-  const url = `mqtt://127.0.0.1:${port}`
-  const quick = ['--case', 'ping/answered,connect/refused-credentials']
-  const right = await command([url, ...quick, '--username', 'bob', '--password', 'secret'])
-  assert.is(right.code, 0, right.out)
-  assert.match(right.out, /4 passed, 0 failed, 0 skipped/)
-  const inUrl = await command([`mqtt://bob:secret@127.0.0.1:${port}`, ...quick])
-  assert.is(inUrl.code, 0, inUrl.out)
-  assert.not.match(inUrl.out, /secret/)
-  const wrong = await command([url, ...quick, '--username', 'bob', '--password', 'guess'])
-  assert.is(wrong.code, 2)
-  assert.match(wrong.out, /MQTT 3\.1\.1.*\nnot run: the server answered CONNACK.* 0x0[45]/)
-  assert.match(wrong.out, /MQTT 5.*\nnot run: the server answered CONNACK.* 0x8[67]/)
-})
-
 test('docs/conformance.md has every option that --help has, and no other', async () => {
   const { code, out } = await command(['--help'])
   assert.is(code, 0)
@@ -175,6 +127,31 @@ test('docs/conformance.md has every option that --help has, and no other', async
     options(table),
     options(out).filter((option) => option !== '--help'),
   )
+})
+
+test('at a terminal a line says how far it is, and goes away', async () => {
+  const { isTTY } = process.stderr
+  process.stderr.isTTY = true
+  try {
+    const { err } = await command(['{}', '--protocol', '3.1.1', '--case', 'ping/answered,connect/second-connect'])
+    assert.match(err, /MQTT 3\.1\.1: 1\/2, 0 failed {2}3\.1\.1\/.*MQTT 3\.1\.1: 2\/2, 0 failed/s)
+    assert.ok(err.endsWith('\r\u001b[K'))
+  } finally {
+    process.stderr.isTTY = isTTY
+  }
+  const { err } = await command(QUICK)
+  assert.is(err, '', 'and nothing where there is no terminal')
+})
+
+test('the martlet command has it, and a reader who has seen enough is no failure', () => {
+  const bin = resolve(import.meta.dirname, '../../../bin/martlet.js')
+  const { status, stdout } = spawnSync(process.execPath, [bin, 'conformance', '--help'], { encoding: 'utf8' })
+  assert.is(status, 0)
+  assert.match(stdout, /^Usage: martlet conformance URL/)
+  const script = '"$0" "$1" conformance --list | head -n 1; exit $PIPESTATUS'
+  const cut = spawnSync('bash', ['-c', script, process.execPath, bin], { encoding: 'utf8' })
+  assert.is(cut.status, 0, cut.stderr)
+  assert.is(cut.stderr, '')
 })
 
 test('--list needs no broker', async () => {

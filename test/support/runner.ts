@@ -47,8 +47,11 @@ const DEADLINE = Number(process.env.MARTLET_TEST_DEADLINE ?? (LONG ? 900 : 120))
 /** Besides test/long, what does more when MARTLET_LONG is 1. */
 const LONGER = [
   'test/crash/',
+  'test/conformance/access',
   'test/conformance/deviations',
+  'test/conformance/martlet',
   'test/conformance/mosquitto',
+  'test/conformance/reproductions',
   'test/overload/',
   'test/bench/load',
 ]
