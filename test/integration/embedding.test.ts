@@ -2,6 +2,9 @@
 // in one process and one in a worker thread. The hooks are in hooks.test.ts.
 
 import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -53,6 +56,40 @@ test('close() ends every connection and leaves no handle open', async () => {
   await new Promise(setImmediate)
   await new Promise(setImmediate)
   assert.equal(resources(), before)
+})
+
+const whole = `
+  import { readdirSync, readlinkSync } from 'node:fs'
+  import { connect } from 'node:net'
+  const { createBroker } = await import(${JSON.stringify(`file://${repositoryRoot}dist/src/index.js`)})
+  const left = () => readdirSync('/proc/self/fd').map((fd) => {
+    try { return readlinkSync('/proc/self/fd/' + fd).replace(/\\[\\d+\\]$/, '') } catch { return '' }
+  }).filter(Boolean).concat(process.getActiveResourcesInfo()).sort().join()
+  // What the addon's loading and the first socket leave open for good is there before.
+  for (let times = 0, before; times < 3; times++) {
+    const broker = createBroker({ persistence: true, persistenceLocation: process.argv[1], lingerTimeout: 0.2 })
+    const { port } = await broker.listen({ port: 0 })
+    const socket = connect(port, '127.0.0.1')
+    socket.write(Buffer.from('101000044d51545404000000000474657374', 'hex')) // a session that is stored
+    await new Promise((settle) => socket.once('data', settle))
+    const closed = new Promise((settle) => socket.resume().once('close', settle))
+    await Promise.all([broker.close(), closed])
+    await new Promise(setImmediate)
+    const after = left()
+    if (before !== undefined && after !== before) throw new Error('before: ' + before + ' after: ' + after)
+    before = after
+  }
+  console.log('closed')
+`
+test('after close() no descriptor, timer or thread is left, with a store too, and the process ends by itself', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'embedding-'))
+  try {
+    const words = ['--input-type=module', '-e', whole, folder]
+    const { status, stdout, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8', timeout: 60_000 })
+    assert.equal([status, stdout], [0, 'closed\n'], stderr)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 })
 
 test('close() of a broker that never listened, twice, and while it closes, is done once', async () => {
