@@ -1,18 +1,13 @@
 // The public API: brokers inside a program. Life and death of a broker, events, publishing as the broker, several brokers
-// in one process and one in a worker thread. The hooks are in hooks.test.ts.
+// in one process. Worker threads and processes are in embedding-ends.test.ts, the hooks in hooks.test.ts.
 
-import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { Worker } from 'node:worker_threads'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { Router } from '../../src/broker/router.ts'
 import { ConfigError, type CreateBrokerOptions, createBroker } from '../../src/index.ts'
 import { closeBrokers, listen } from '../support/embedded.ts'
 import { publish } from '../support/packets.ts'
 import { closeClients, RawClient } from '../support/raw-client.ts'
-import { repositoryRoot } from '../support/target.ts'
 
 test.after.each(async () => {
   closeClients()
@@ -56,40 +51,6 @@ test('close() ends every connection and leaves no handle open', async () => {
   await new Promise(setImmediate)
   await new Promise(setImmediate)
   assert.equal(resources(), before)
-})
-
-const whole = `
-  import { readdirSync, readlinkSync } from 'node:fs'
-  import { connect } from 'node:net'
-  const { createBroker } = await import(${JSON.stringify(`file://${repositoryRoot}dist/src/index.js`)})
-  const left = () => readdirSync('/proc/self/fd').map((fd) => {
-    try { return readlinkSync('/proc/self/fd/' + fd).replace(/\\[\\d+\\]$/, '') } catch { return '' }
-  }).filter(Boolean).concat(process.getActiveResourcesInfo()).sort().join()
-  // What the addon's loading and the first socket leave open for good is there before.
-  for (let times = 0, before; times < 3; times++) {
-    const broker = createBroker({ persistence: true, persistenceLocation: process.argv[1], lingerTimeout: 0.2 })
-    const { port } = await broker.listen({ port: 0 })
-    const socket = connect(port, '127.0.0.1')
-    socket.write(Buffer.from('101000044d51545404000000000474657374', 'hex')) // a session that is stored
-    await new Promise((settle) => socket.once('data', settle))
-    const closed = new Promise((settle) => socket.resume().once('close', settle))
-    await Promise.all([broker.close(), closed])
-    await new Promise(setImmediate)
-    const after = left()
-    if (before !== undefined && after !== before) throw new Error('before: ' + before + ' after: ' + after)
-    before = after
-  }
-  console.log('closed')
-`
-test('after close() no descriptor, timer or thread is left, with a store too, and the process ends by itself', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'embedding-'))
-  try {
-    const words = ['--input-type=module', '-e', whole, folder]
-    const { status, stdout, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8', timeout: 60_000 })
-    assert.equal([status, stdout], [0, 'closed\n'], stderr)
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
 })
 
 test('close() of a broker that never listened, twice, and while it closes, is done once', async () => {
@@ -182,31 +143,6 @@ test('a message that is none is a TypeError that names what is wanted', async ()
   wrong({ topic: 'a', payload: 'x', qos: 3 }, /qos: 0, 1 or 2/)
 })
 
-test('a broker that does not listen keeps no process alive; one that was told so closes in order all the same', () => {
-  const run = (code: string): { status: number | null; stdout: string; stderr: string } => {
-    const script = `import { createBroker } from 'file://${repositoryRoot}dist/src/index.js'\n${code}`
-    const args = ['--input-type=module', '--eval', script]
-    return spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 20_000 })
-  }
-  const silent = run(`
-    const broker = createBroker()
-    await createBroker().listen({ port: 0, host: '192.0.2.1' }).catch(({ code }) => console.log(code))
-    broker.publish({ topic: 'a', payload: 'x' })`)
-  assert.equal([silent.status, silent.stdout], [0, 'EADDRNOTAVAIL\n'], silent.stderr)
-  const told = run(`
-    import { connect } from 'node:net'
-    const broker = createBroker({ lingerTimeout: 0.2 })
-    const { port } = await broker.listen({ port: 0 })
-    const socket = connect(port, '127.0.0.1').unref()
-    socket.write(Buffer.from('100d00044d5154540402003c000163', 'hex'))
-    await new Promise((settle) => broker.on('clientConnected', settle))
-    socket.pause()
-    broker.ref(false)
-    await broker.close()
-    console.log('closed')`)
-  assert.equal([told.status, told.stdout], [0, 'closed\n'], told.stderr)
-})
-
 test('two brokers in one process know nothing of each other', async () => {
   const [one, two] = [await listen(), await listen()]
   const subscribers = []
@@ -244,47 +180,6 @@ test('twenty brokers one after the other leave nothing behind', async () => {
   assert.equal(resources(), before)
 })
 
-const program = `
-  import { parentPort } from 'node:worker_threads'
-  const { createBroker } = await import(${JSON.stringify(`file://${repositoryRoot}dist/src/index.js`)})
-  const broker = createBroker({ maxConnections: 1000, lingerTimeout: 0.2 })
-  const { port } = await broker.listen({ port: 0 })
-  parentPort.on('message', async () => { await broker.close(); parentPort.postMessage('closed'); parentPort.close() })
-  parentPort.postMessage(port)
-`
-const startWorker = () => new Worker(new URL(`data:text/javascript,${encodeURIComponent(program)}`))
-const nextMessage = (worker: Worker): Promise<unknown> =>
-  new Promise((resolve, reject) => {
-    worker.once('message', resolve)
-    worker.once('error', reject)
-  })
-
-test('a broker in a worker thread serves clients beside one in the main thread, and ends with its thread', async () => {
-  const main = await listen()
-  const worker = startWorker()
-  const address = { host: '127.0.0.1', port: (await nextMessage(worker)) as number }
-  for (const where of [main, address]) {
-    const client = await RawClient.connect(where, { clientId: 'same' })
-    await client.subscribe(['w', 0])
-    client.send(publish({ topic: 'w', payload: 'w' }))
-    await client.expectPublish({ text: 'w' })
-  }
-  // Listened for early: 'exit' may be emitted in the same tick as the last message.
-  const exit = new Promise((resolve) => worker.once('exit', resolve))
-  worker.postMessage('close')
-  assert.is(await nextMessage(worker), 'closed')
-  assert.is(await exit, 0)
-})
-
-test('terminating a worker thread with connected clients does not end the process', async () => {
-  const worker = startWorker()
-  const address = { host: '127.0.0.1', port: (await nextMessage(worker)) as number }
-  const client = await RawClient.connect(address, { clientId: 'orphan' })
-  await client.subscribe(['w', 0])
-  await worker.terminate()
-  await client.expectClosed()
-})
-
 test('events tell who comes, subscribes, publishes and goes', async () => {
   const { broker, ...address } = await listen()
   const told: string[] = []
@@ -315,6 +210,32 @@ test('events tell who comes, subscribes, publishes and goes', async () => {
     'published c a/b p 1',
     'disconnected c',
   ])
+})
+
+test('a bug of our own in the handling of one packet closes that client alone, publishes its will, and is counted', async () => {
+  const { broker, ...address } = await listen()
+  const other = await RawClient.connect(address, { clientId: 'other' })
+  await other.subscribe(['#', 0])
+  const will = { topic: 'will', payload: 'gone' }
+  const unlucky = await RawClient.connect(address, { clientId: 'unlucky', will })
+  const { publish: healthy } = Router.prototype
+  Router.prototype.publish = function (publication) {
+    if (publication.topic.name === 'bug') throw new TypeError('a bug of our own')
+    return healthy.call(this, publication)
+  }
+  try {
+    unlucky.send(publish({ topic: 'before', payload: '1' }), publish({ topic: 'bug', payload: '2', qos: 1, id: 1 }))
+    unlucky.send(publish({ topic: 'behind', payload: '3' }))
+    await unlucky.expectClosed()
+    await other.expectPublish({ topic: 'before' })
+    await other.expectPublish({ topic: 'will', text: 'gone' })
+    await other.expectNothing()
+  } finally {
+    Router.prototype.publish = healthy
+  }
+  assert.equal([broker.counters.internalErrors, broker.counters.clientsConnected], [1, 1])
+  await (await RawClient.connect(address, { clientId: 'unlucky' })).publish({ topic: 'bug', payload: 'fixed', qos: 1 })
+  await other.expectPublish({ topic: 'bug', text: 'fixed' })
 })
 
 test('events are typed: a name or a listener that is wrong does not compile', async () => {
