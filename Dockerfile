@@ -17,10 +17,12 @@ COPY --from=build /martlet/bin bin
 COPY --from=build /martlet/dist/src dist/src
 COPY --from=build /martlet/dist/conformance dist/conformance
 COPY --from=build /martlet/prebuilds prebuilds
+COPY --from=build /martlet/docs docs
 COPY --from=build /martlet/node_modules node_modules
 COPY docker/martlet.yaml /etc/martlet/martlet.yaml
 USER martlet
 WORKDIR /var/lib/martlet
+VOLUME /var/lib/martlet
 EXPOSE 1883
 STOPSIGNAL SIGTERM
 # A CONNECT that is answered with CONNACK: the broker serves, not only listens.

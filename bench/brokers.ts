@@ -26,6 +26,8 @@ export interface Broker {
   readonly name: string
   readonly version: string
   readonly protocols: readonly Protocol[]
+  /** Spoken to in MQTT 5, whatever the others are: one broker in both versions, side by side. */
+  readonly mqtt5?: true
   /** The command for a broker that listens on 127.0.0.1:`port`; `folder` is its own and is deleted afterwards. */
   command(port: number, folder: string, protocol: Protocol): Promise<readonly string[]>
 }
@@ -47,7 +49,7 @@ const mosquittoPersistence = [
 ]
 
 /**
- * The broker for a word of --broker: `martlet`, `martlet-fsync` and its likes with persistence, `floor`, `mosquitto`,
+ * The broker for a word of --broker: `martlet`, `martlet-v5` (the same in MQTT 5), `martlet-fsync` and its likes with persistence, `floor`, `mosquitto`,
  * `mosquitto-disk` with persistence, or `NAME=COMMAND` with `{port}` and `{folder}` in
  * the command. Throws an Error that says why when it cannot be run here.
  */
@@ -57,12 +59,13 @@ export async function findBroker(word: string, floor: string): Promise<Broker> {
   if (word === 'floor')
     return { name: 'floor', version: '', protocols: ['tcp'], command: async (port) => [floor, String(port)] }
   if (word === 'martlet') return martlet()
+  if (word === 'martlet-v5') return { ...(await martlet()), name: word, mqtt5: true }
   if (word === 'mosquitto') return mosquitto(word, [])
   if (word === 'mosquitto-disk') return mosquitto(word, mosquittoPersistence)
   const durability = /^martlet-(fsync|os|none)$/.exec(word)?.[1]
   if (durability !== undefined) return durableMartlet(word, durability)
   throw new RangeError(
-    `no broker ${word}; there are martlet, martlet-fsync, martlet-os, martlet-none, floor, mosquitto, mosquitto-disk, and NAME=COMMAND with {port} in it`,
+    `no broker ${word}; there are martlet, martlet-v5, martlet-fsync, martlet-os, martlet-none, floor, mosquitto, mosquitto-disk, and NAME=COMMAND with {port} in it`,
   )
 }
 

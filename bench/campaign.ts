@@ -77,7 +77,7 @@ class CellInProgress {
     const { load: shape, protocol = 'tcp' } = this.#shape
     this.#process ??= await RunningBroker.start(this.#broker, protocol)
     const { load, seconds, mqtt5, instructions } = this.#options
-    const args = [...shape, '--protocol', protocol, ...(mqtt5 ? ['--v5'] : [])]
+    const args = [...shape, '--protocol', protocol, ...(mqtt5 || this.#broker.mqtt5 ? ['--v5'] : [])]
     if (!instructions) return runLoad(load, this.#process, [...args, '--secs', String(seconds)])
     return countInstructions(load, this.#process, [...args, '--messages', String(this.#shape.countedMessages)])
   }

@@ -39,28 +39,50 @@ export async function openTransport(target: Target, events: StreamEvents): Promi
   return new PlainTransport(socket, events)
 }
 
-export function openSocket(target: Target): Promise<net.Socket> {
+/** The TCP socket below each TLS socket: only it can send RST. */
+const below = new WeakMap<net.Socket, net.Socket>()
+
+/** A connected socket, with its TLS handshake done where the scheme wants TLS; rejects with the reason if there is none. */
+export async function openSocket(target: Target): Promise<net.Socket> {
   const { host, port } = target
-  const secure = target.scheme === 'mqtts' || target.scheme === 'wss'
+  const late = new Error(`no connection to ${host}:${port} in time`)
+  const tcp = net.connect({ host, port, noDelay: true })
+  await ready(tcp, 'connect', late)
+  if (target.scheme !== 'mqtts' && target.scheme !== 'wss') return tcp
+  const name = net.isIP(host) === 0 ? { servername: host } : {}
+  const secure = tls.connect({ socket: tcp, host, ...name, ...target.tls })
+  below.set(secure, tcp)
+  await ready(secure, 'secureConnect', late)
+  return secure
+}
+
+/** Waits for the event; an error, the end or the time limit before it rejects. */
+function ready(socket: net.Socket, event: 'connect' | 'secureConnect', late: Error): Promise<void> {
   return new Promise((resolve, reject) => {
-    const socket = secure
-      ? tls.connect({ host, port, ...(net.isIP(host) === 0 ? { servername: host } : {}), ...target.tls })
-      : net.connect({ host, port })
-    socket.setNoDelay(true)
     // Between two owners an error must find somebody; the close that follows tells the next one.
     socket.on('error', () => undefined)
-    const timer = setTimeout(
-      () => socket.destroy(new Error(`no connection to ${host}:${port} in time`)),
-      CONNECT_TIMEOUT,
-    )
+    const timer = setTimeout(() => socket.destroy(late), CONNECT_TIMEOUT)
+    const closed = (): void => reject(new Error('the connection was closed during the TLS handshake'))
     socket.once('error', reject)
-    socket.once(secure ? 'secureConnect' : 'connect', () => {
+    socket.once('close', closed)
+    socket.once(event, () => {
       clearTimeout(timer)
       socket.off('error', reject)
-      resolve(socket)
+      socket.off('close', closed)
+      resolve()
     })
     socket.once('close', () => clearTimeout(timer))
   })
+}
+
+/** RST, through whatever lies above TCP. */
+function resetSocket(socket: net.Socket): void {
+  const tcp = below.get(socket)
+  if (tcp === undefined) socket.resetAndDestroy()
+  else {
+    tcp.resetAndDestroy()
+    socket.destroy()
+  }
 }
 
 class PlainTransport implements Transport {
@@ -96,7 +118,7 @@ class PlainTransport implements Transport {
 
   reset(): void {
     this.#over = true
-    this.#socket.resetAndDestroy()
+    resetSocket(this.#socket)
   }
 }
 
@@ -243,7 +265,7 @@ export class WebSocketTransport implements Transport {
 
   reset(): void {
     this.#over = true
-    this.#socket.resetAndDestroy()
+    resetSocket(this.#socket)
   }
 }
 

@@ -223,6 +223,8 @@ export interface NativeAddon {
   open(options: ReactorOptions, memory: ReactorMemory, onTurn: (records: number) => void): NativeReactor
   /** [soft, hard] RLIMIT_NOFILE, after raising soft to hard. */
   raiseDescriptorLimit(): [number, number]
+  /** Ends the process here and now, whatever its threads are doing: `process.exit` waits for those that read and write files. */
+  endProcess(code: number): never
   /** One datagram to a Unix socket (`@name`: abstract), as systemd's notify socket wants them. 0 or -errno. */
   sendDatagram(path: string, text: string): number
 }

@@ -101,7 +101,10 @@ export class Session extends SessionWindow {
     if (reasonCode >= 0x80) return this.#completed(packetId, outcome)
     if (outcome === UNKNOWN_ID || outcome === WRONG_STATE) return false
     if (outcome === undefined) return true
-    if (this.isStored) this.context.journal.received(this.clientId, packetId, outcome)
+    if (this.isStored) {
+      this.context.journal.received(this.clientId, packetId, outcome)
+      this.receivedTicket = this.context.journal.openTicket
+    }
     outcome.message.release()
     return true
   }

@@ -1,15 +1,25 @@
 // The `martlet` command: arguments in, a running broker, a subcommand or an answer out. Sets the exit code.
 
+import { version } from '../config/version.ts'
 import { type Invocation, parseArguments } from './arguments.ts'
 import { commands } from './commands.ts'
 import { daemonize } from './daemon.ts'
 import { ExitCode } from './exit-code.ts'
 import { serve, testConfiguration } from './serve.ts'
-import { version } from './version.ts'
 
 /** Runs the command with the words after `martlet`. Resolves when it has ended, or when the broker has. */
 export async function main(args: readonly string[]): Promise<void> {
-  process.exitCode = await run(parseArguments(args, version, commands), args)
+  process.stdout.on('error', unwritten)
+  process.stderr.on('error', () => {}) // nobody is left to tell
+  const exitCode = await run(parseArguments(args, version, commands), args)
+  process.exitCode = process.exitCode || exitCode
+}
+
+/** A reader who has seen enough (`| head`) may leave; nothing else may be lost without a word. */
+function unwritten(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') return
+  process.exitCode = ExitCode.Failed
+  process.stderr.write(`Error: the output cannot be written (${error.message}).\n`)
 }
 
 async function run(invocation: Invocation, args: readonly string[]): Promise<number> {

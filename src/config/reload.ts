@@ -1,6 +1,7 @@
 // What SIGHUP can and cannot change: compares the running configuration with a newly read one.
 
-import { type Configuration, camelCase } from './configuration.ts'
+import type { Configuration } from './configuration.ts'
+import { camelCase } from './names.ts'
 import { settings } from './schema.ts'
 
 export interface Changes {

@@ -219,6 +219,11 @@ const connections = {
     doc: 'A connection that has not sent its CONNECT by then is closed.',
     mosquitto: 'Mosquitto waits for one and a half Keep Alives of 60 seconds.',
   }),
+  hook_timeout: seconds({
+    default: 30,
+    range: [0.01, 3600],
+    doc: 'For programs that embed the broker: a hook whose promise has not settled by then has refused. The client it is about stands still meanwhile; a CONNECT waits for no longer than connect_timeout.',
+  }),
   write_timeout: seconds({
     default: 60,
     range: [0.1, 86400],

@@ -1,6 +1,5 @@
 // A whole broker, ready to be used: a reactor, a broker and listeners put together from one configuration. This is what
 // `createBroker` returns and what the `martlet` command runs; both go the same way.
-import { readFileSync } from 'node:fs'
 import type { ListenOptions as NativeListenOptions } from '../../native/index.js'
 import { Broker } from '../broker/broker.ts'
 import type { DroppedMessages } from '../broker/dropped-messages.ts'
@@ -10,7 +9,8 @@ import type { ListenerRules } from '../broker/listener-rules.ts'
 import type { OutgoingMessage } from '../broker/own-publications.ts'
 import type { BrokerSettings } from '../broker/settings.ts'
 import { ConfigError } from '../config/config-error.ts'
-import type { Configuration, ListenerConfiguration } from '../config/configuration.ts'
+import { type Configuration, checkListenOptions, type ListenerConfiguration } from '../config/configuration.ts'
+import { version } from '../config/version.ts'
 import type { QoS } from '../mqtt/qos.ts'
 import { addressText, type ListeningAddress } from '../net/listening-address.ts'
 import { Reactor } from '../net/reactor.ts'
@@ -20,7 +20,7 @@ import type { Counters } from '../telemetry/counters.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { type Clock, systemClock } from '../timers/clock.ts'
 import { boundAddress, isMissingFamily, type ListenOptions, nativeListeners } from './listener-options.ts'
-import { listenerRules } from './listener-rules.ts'
+import { listenerRules, locatedIn } from './listener-rules.ts'
 import { hasForeignStore, storableTopicLevels, storeFailure, storeOf, warnOfForeignStore } from './open-store.ts'
 import { overloadSettings } from './overload-settings.ts'
 import { SystemTopics } from './system-topics.ts'
@@ -47,11 +47,14 @@ export class Martlet {
   readonly #store: DurableStore
   readonly #configuration: Configuration
   readonly #addresses: ListeningAddress[] = []
+  readonly #everyAddress: ListeningAddress[] = []
   readonly #listeners: number[] = []
   readonly #doors: { door: number; options: ListenOptions }[] = []
   readonly #log: Logger
   #state: 'open' | 'closing' | 'closed' = 'open'
   #ready = false
+  /** What the program has said about it, if anything. */
+  #keepsAlive: boolean | undefined
   #opened: Promise<void> | undefined
   #closed: Promise<void> | undefined
 
@@ -68,6 +71,7 @@ export class Martlet {
       const { throttled } = this.#broker.context
       throttled.warn(`stream:${reason}`, clock.now(), { address, reason }, 'a connection could not be set up')
     }
+    this.#reactor.ref(false) // until it listens
     this.#broker.attach(this.#reactor)
     const told = { broker: this.#broker, reactor: this.#reactor, store }
     this.#systemTopics = new SystemTopics(told, version, configuration.sysInterval * 1000)
@@ -86,6 +90,11 @@ export class Martlet {
 
   get addresses(): readonly ListeningAddress[] {
     return this.#addresses
+  }
+
+  /** As `addresses`, but "every address of the machine" is told as what was opened: 0.0.0.0, and :: where there is IPv6. */
+  get everyAddress(): readonly ListeningAddress[] {
+    return this.#everyAddress
   }
 
   /**
@@ -117,6 +126,7 @@ export class Martlet {
   /** Listens on one more port: `port`, `host`, and whatever else docs/listeners.md has. Rejects with the system's error (`code`: EADDRINUSE, EACCES, …). */
   async listen(options: ListenOptions): Promise<ListeningAddress> {
     if (this.#state !== 'open') throw new Error('the broker is closed')
+    checkListenOptions(options)
     await this.open()
     const addresses = await nativeListeners(options)
     const rules = listenerRules(options)
@@ -135,6 +145,7 @@ export class Martlet {
     secured: { readonly tls: number } | undefined,
   ): ListeningAddress {
     const opened: number[] = []
+    const told: ListeningAddress[] = []
     let bound: ListeningAddress | undefined
     let missing: unknown
     for (const native of addresses) {
@@ -143,7 +154,8 @@ export class Martlet {
       try {
         const at = this.#reactor.listen({ ...native, ...secured, ...together, port: bound?.port ?? native.port })
         opened.push(at.listener)
-        bound ??= boundAddress(options, native, at.port)
+        if (bound === undefined || options.host === '') told.push(boundAddress(options, native, at.port))
+        bound ??= told[0]!
         this.#broker.setListenerRules(at.listener, { ...rules, name: addressText(bound) })
       } catch (error) {
         missing = error
@@ -154,6 +166,8 @@ export class Martlet {
     }
     if (bound === undefined) throw missing
     this.#listeners.push(...opened)
+    this.#everyAddress.push(...told)
+    this.#reactor.ref(this.#keepsAlive ?? true)
     return bound
   }
 
@@ -206,8 +220,9 @@ export class Martlet {
     return this
   }
 
-  /** Whether open listeners keep the process alive (they do until told otherwise). */
+  /** Whether the broker keeps the process alive. Until told it does while it listens, and not before. */
   ref(keepAlive: boolean): void {
+    this.#keepsAlive = keepAlive
     this.#reactor.ref(keepAlive)
   }
 
@@ -226,19 +241,14 @@ export class Martlet {
 
   async #close(): Promise<void> {
     this.#state = 'closing'
+    this.#reactor.ref(true) // a process that has nothing else to do would end before it is closed
     this.#systemTopics.stop()
     for (const listener of this.#listeners) this.#reactor.unlisten(listener)
     await this.#broker.close(CLOSE_TIMEOUT)
     this.#reactor.close()
-    await this.#store.close()
     this.#state = 'closed'
   }
 }
-
-/** `martlet version` as the package says it. */
-export const version: string = (
-  JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as { version: string }
-).version
 
 /** Listens where the configuration says. The addresses that do not exist on this machine are left out if optional. */
 export async function listenAll(
@@ -248,10 +258,11 @@ export async function listenAll(
 ): Promise<void> {
   for (const listener of listeners) {
     try {
-      await martlet.listen(listener)
+      const { places: _, optional: __, ...options } = listener
+      await martlet.listen(options)
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
-      if (!listener.optional || (code !== 'EADDRNOTAVAIL' && code !== 'EAFNOSUPPORT')) throw error
+      if (!listener.optional || (code !== 'EADDRNOTAVAIL' && code !== 'EAFNOSUPPORT')) throw locatedIn(listener, error)
       log.debug({ host: listener.host, code }, 'this address family is not there: listening without it')
     }
   }
@@ -281,6 +292,7 @@ export function brokerSettings(configuration: Configuration): BrokerSettings {
     mqtt5SessionExpiry: hasForeignStore(configuration) ? 0 : configuration.persistentClientExpiration,
     maxUnstoredBytes: configuration.maxUnstoredBytes,
     willGracePeriod: ms(configuration.willGracePeriod),
+    hookTimeout: ms(configuration.hookTimeout),
     maxRetainedMessages: configuration.maxRetainedMessages,
     maxRetainedBytes: configuration.maxRetainedBytes,
     retainAvailable: configuration.retainAvailable,
@@ -321,6 +333,6 @@ export function reactorSettings(configuration: Configuration): ConstructorParame
     flushAfter: configuration.flushAfter,
     handshakeBudget: configuration.handshakeBudget,
     userTimeout: configuration.writeTimeout * 1000,
-    poison: process.env.MARTLET_POISON === '1',
+    poison: configuration.poison || process.env.MARTLET_POISON === '1',
   }
 }

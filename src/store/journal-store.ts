@@ -2,12 +2,12 @@
 // of things: open, recover, commit, close. Writing is in journal/commit-queue.ts and segment-writer.ts, reading back in
 // recovery.ts, getting rid of what is dead in compactor.ts. Why it is built this way: docs/durability.md.
 
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DurableStore, JournalRecord, MessageStored } from './durable-store.ts'
 import { CommitQueue } from './journal/commit-queue.ts'
 import { Compactor } from './journal/compactor.ts'
-import { fileName, HEADER_BYTES } from './journal/file-format.ts'
+import { fileName } from './journal/file-format.ts'
+import { makeDirectory } from './journal/file-io.ts'
 import { FreeSpace } from './journal/free-space.ts'
 import { DirectoryLock } from './journal/lock.ts'
 import type { MessageIndex } from './journal/message-index.ts'
@@ -34,6 +34,8 @@ export interface JournalStoreOptions {
    * compaction begins. Default 64 MiB; 0: the device may be filled.
    */
   readonly minFreeBytes?: number
+  /** Milliseconds between two looks whether the directory is still ours; default 2000. */
+  readonly lockCheck?: number
   /** Hears what is worth a log line. */
   readonly onEvent?: (event: StoreEvent) => void
   /** Hears how far recovery is, every few megabytes. */
@@ -58,6 +60,8 @@ export class JournalStore implements DurableStore {
   #index: MessageIndex | undefined
   #space: FreeSpace | undefined
   #shortage: StoreError | undefined
+  /** Another process has the directory: nothing is written there any more. */
+  #lost: StoreError | undefined
   #closing: Promise<void> | undefined
 
   constructor(options: JournalStoreOptions) {
@@ -76,7 +80,7 @@ export class JournalStore implements DurableStore {
 
   /** Why commits are refused at the moment; undefined while they are not. */
   get refusal(): StoreError | undefined {
-    return this.#queue?.refusal
+    return this.#lost ?? this.#queue?.refusal
   }
 
   /** Why nothing new should be committed, though commits are taken: the device is nearly full. */
@@ -86,7 +90,7 @@ export class JournalStore implements DurableStore {
 
   /** Whether more should be committed now: false while too much waits to be written, and while commits are refused. */
   get hasRoom(): boolean {
-    return this.#queue?.hasRoom ?? true
+    return this.#lost === undefined && (this.#queue?.hasRoom ?? true)
   }
 
   /** Resolves when `hasRoom` (or the store is closed). */
@@ -130,8 +134,11 @@ export class JournalStore implements DurableStore {
   async open(): Promise<void> {
     if (this.#state !== 'new') throw new Error('a store is opened once')
     const { directory } = this.#options
-    await mkdir(directory, { recursive: true, mode: 0o750 })
-    this.#lock = await DirectoryLock.take(directory)
+    makeDirectory(directory)
+    this.#lock = await DirectoryLock.take(directory, {
+      touch: this.#options.lockCheck,
+      onLost: () => this.#lockLost(),
+    })
     try {
       this.#recovery = new Recovery(directory, {
         metrics: this.#metrics,
@@ -157,6 +164,7 @@ export class JournalStore implements DurableStore {
 
   commit(batch: readonly JournalRecord[]): Promise<void> {
     if (this.#state !== 'open') return Promise.reject(new StoreError('closed', 'the store is not open'))
+    if (this.#lost !== undefined) return Promise.reject(this.#lost)
     if (this.#queue === undefined) return Promise.reject(new Error('the store was not recovered'))
     return this.#queue.commit(batch)
   }
@@ -205,10 +213,9 @@ export class JournalStore implements DurableStore {
       maxWaitingBytes: this.#options.maxWaitingBytes ?? MAX_WAITING_BYTES,
       metrics: this.#metrics,
       tell: (event) => this.#tell(event),
-      wrote: ({ fileId, startsFile, bytes, firstMessage }) => {
+      wrote: ({ fileId, startsFile, bytes, pieces }) => {
         if (startsFile) index.add(fileId, join(directory, fileName(fileId, 'journal')))
-        const { end } = writer
-        index.note(fileId, startsFile ? HEADER_BYTES : end - bytes, end, firstMessage)
+        index.note(fileId, pieces, writer.end - bytes, writer.end)
         space.wrote(bytes)
       },
     })
@@ -224,6 +231,15 @@ export class JournalStore implements DurableStore {
     await queue?.close()
     await this.#compactor?.close()
     this.#lock?.release()
+  }
+
+  /** This process stood still so long that another took it for dead. What it commits now would be read by nobody. */
+  #lockLost(): void {
+    const text = `${this.#options.directory} was taken over by another process: nothing is stored there any more`
+    this.#lost = new StoreError('locked', text)
+    this.#tell({ kind: 'refusing', level: 'error', text })
+    this.#space?.close()
+    void this.#compactor?.close()
   }
 
   #spaceChanged(isShort: boolean, free: number): void {

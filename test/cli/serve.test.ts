@@ -114,7 +114,7 @@ test('a port in use is one line and exit code 1', async () => {
   await once(taken, 'listening')
   const { port } = taken.address() as { port: number }
   const file = join(folder, 'taken.yaml')
-  writeFileSync(file, `listeners: [{ port: ${port}, host: 127.0.0.1 }]\n`)
+  writeFileSync(file, `listeners: [{ port: ${port}, host: 127.0.0.1 }]\nallow_anonymous: true\n`)
   const command = new Command('fine', ['--config', file])
   assert.is(await command.exitCode(), 1)
   assert.match(command.output, new RegExp(`^Error: 127\\.0\\.0\\.1:${port} is in use already\\.[^\\n]*\\n$`))
@@ -125,6 +125,38 @@ test('a wrong configuration is exit code 3, with file and line', async () => {
   const command = new Command('fine', ['--config', yaml('max_keepalive: many\n')])
   assert.is(await command.exitCode(), 3)
   assert.match(command.output, /martlet\.yaml:2: max_keepalive = 'many'.*\nError found at .*martlet\.yaml:2\.\n$/)
+})
+
+test('files that the system refuses are wrong configuration: exit code 3, file, line, key and value', async () => {
+  for (const [key, value] of [
+    ['pid_file', '/nowhere/martlet.pid'],
+    ['log_dest', 'file /nowhere/martlet.log'],
+  ]) {
+    const command = new Command('fine', ['--config', yaml(`${key}: ${value}\n`)])
+    assert.is(await command.exitCode(), 3, key)
+    assert.match(command.output, new RegExp(`martlet\\.yaml:2: ${key} = '${value}': .*ENOENT.*\nError found at`))
+  }
+})
+
+test('a signal during the start ends it at once, and SIGHUP does not', async () => {
+  const command = new Command('slow', ['--config', yaml()])
+  await command.line(/starting/)
+  command.kill('SIGHUP')
+  await command.line(/signal ignored during the start/)
+  command.kill('SIGTERM')
+  assert.is(await command.exitCode(), 0)
+  assert.match(command.output, /SIGTERM during the start/)
+})
+
+test('a broker that nobody can connect to says so at the start', async () => {
+  const command = await started('fine', '')
+  await command.line(/WARN .*nobody can connect: allow_anonymous is false/)
+  command.kill('SIGTERM')
+  await command.exitCode()
+  const open = await started('fine', 'allow_anonymous: true\n')
+  open.kill('SIGTERM')
+  await open.exitCode()
+  assert.not.match(open.output, /nobody can connect/)
 })
 
 test('SIGHUP applies what can be applied, and says what needs a restart', async () => {
@@ -196,6 +228,16 @@ test('the pid file is there while it serves', async () => {
   command.kill('SIGTERM')
   await command.exitCode()
   assert.is(existsSync(file), false)
+})
+
+test('a broker stopped during the start leaves the pid file of the one that serves', async () => {
+  const file = join(folder, 'martlet.pid')
+  writeFileSync(file, '1\n')
+  const command = new Command('slow', ['--config', yaml(`pid_file: ${file}\n`)])
+  await command.line(/starting/)
+  command.kill('SIGTERM')
+  assert.is(await command.exitCode(), 0)
+  assert.is(readFileSync(file, 'utf8'), '1\n')
 })
 
 test('a log file gets the log', async () => {

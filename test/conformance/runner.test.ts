@@ -76,7 +76,7 @@ for (const version of [4, 5] as const) {
     assert.ok(demanding.length > 100)
     const verdicts = await judged(
       { keepsOpen: true },
-      { definitions: { cases: demanding, invariants: [] }, version, parallel: 32 },
+      { definitions: { cases: demanding, invariants: [] }, version, parallel: 96 },
     )
     const passed = [...verdicts.values()].filter((v) => v.outcome === 'pass').map((v) => v.id)
     // DISCONNECT ends a connection whatever is wrong with it.

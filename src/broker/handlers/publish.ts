@@ -85,7 +85,7 @@ class Question implements PublishRequest {
 function authorize(client: Client, publication: Publication, packetId: number): Promise<void> | undefined {
   const { context } = client
   const question = new Question(client.identity, publication)
-  const verdict = askHook(context, client.clientId, () => context.hooks.authorizePublish!(question))
+  const verdict = askHook(context, 'authorizePublish', client.clientId, () => context.hooks.authorizePublish!(question))
   if (!(verdict instanceof Promise)) {
     question.moveTo(undefined)
     return settle(client, publication, packetId, verdict)
@@ -210,6 +210,7 @@ function topicOf(client: Client, topicId: number, bytes: Uint8Array): Topic {
   if (!isWellFormedUtf8(bytes, topicOffset, topicLength)) {
     throw new MqttError(ReasonCode.MalformedPacket, 'PUBLISH: Topic Name with ill-formed UTF-8', 'MQTT-3.3.2-1')
   }
+  client.context.overload.topicUnknown(client.clientId, client.connection.remoteAddress)
   return client.context.router.topic(decodeUtf8(bytes, topicOffset, topicLength))
 }
 

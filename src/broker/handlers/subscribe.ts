@@ -51,7 +51,7 @@ function maySubscribe(client: Client, request: SubscriptionRequest): Verdict | P
   const { hooks } = client.context
   if (hooks.authorizeSubscribe === undefined) return true
   const question = { client: client.identity, topicFilter: request.filter, qos: request.qos as QoS }
-  return askHook(client.context, client.clientId, () => hooks.authorizeSubscribe!(question))
+  return askHook(client.context, 'authorizeSubscribe', client.clientId, () => hooks.authorizeSubscribe!(question))
 }
 
 function finishSubscribe(

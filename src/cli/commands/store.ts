@@ -12,10 +12,12 @@ import {
   exportStore,
   fromJson,
   importStore,
+  type TellDamage,
   toJson,
 } from '../../store/journal-tools.ts'
 import { StoreError } from '../../store/store-error.ts'
 import type { Command } from '../commands.ts'
+import { complain } from '../complain.ts'
 import { ExitCode } from '../exit-code.ts'
 
 export const store: Command = {
@@ -26,7 +28,12 @@ export const store: Command = {
     const does = (action: (directory: string) => number | Promise<number>) => async (directory: string) => {
       exitCode = await action(directory)
     }
-    const parser = new Parser('martlet store').helpOption('--help', 'show this').exitOverride()
+    const parser = new Parser('martlet store')
+      .description('Looks at a store, or works on one that no broker has. docs/store.md says what the records mean.')
+      .helpOption('--help', 'show this')
+      .helpCommand(false)
+      .configureOutput({ writeErr: complain })
+      .exitOverride()
     const add = (name: string, what: string, action: (directory: string) => number | Promise<number>): void => {
       parser.command(`${name} <directory>`).description(what).exitOverride().action(does(action))
     }
@@ -41,7 +48,7 @@ export const store: Command = {
     } catch (error) {
       if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.Fine : ExitCode.Invalid
       if (!isExpected(error)) throw error
-      process.stderr.write(`Error: ${(error as Error).message}\n`)
+      process.stderr.write(`Error: ${explained(error as NodeJS.ErrnoException)}\n`)
       return ExitCode.Failed
     }
   },
@@ -54,8 +61,15 @@ function isExpected(error: unknown): boolean {
   )
 }
 
+function explained({ code, path, message }: NodeJS.ErrnoException): string {
+  if (path === undefined) return message
+  if (code === 'ENOENT') return `there is no ${path} (ENOENT)`
+  return code === 'ENOTDIR' ? `${path} is no directory (ENOTDIR)` : message
+}
+
 function check(directory: string): number {
   const { files, records, tornTail, damage } = checkStore(directory)
+  if (files.length === 0 && damage.length === 0) throw new StoreError('absent', `there is no store in ${directory}`)
   const out = (line: string): boolean => process.stdout.write(`${line}\n`)
   for (const file of files) out(`${file.path}: ${file.bytes} bytes, ${file.records} records`)
   for (const [type, count] of Object.entries(records)) out(`${type}: ${count}`)
@@ -67,20 +81,32 @@ function check(directory: string): number {
 }
 
 function dump(directory: string): Promise<number> {
-  return print(dumped(directory))
+  return printWhole((tell) => dumped(directory, tell))
 }
 
-function* dumped(directory: string): Generator<string, void> {
-  for (const { path, offset, record } of dumpStore(directory))
+function* dumped(directory: string, tell: TellDamage): Generator<string, void> {
+  for (const { path, offset, record } of dumpStore(directory, tell))
     yield `{"file":${JSON.stringify(path)},"offset":${offset},"record":${toJson(record)}}`
 }
 
 function exportLines(directory: string): Promise<number> {
-  return print(exported(directory))
+  return printWhole((tell) => exported(directory, tell))
 }
 
-function* exported(directory: string): Generator<string, void> {
-  for (const record of exportStore(directory)) yield toJson(record)
+function* exported(directory: string, tell: TellDamage): Generator<string, void> {
+  for (const record of exportStore(directory, tell)) yield toJson(record)
+}
+
+/** Prints the lines; the exit code says whether anything had to be left out of them, standard error what. */
+async function printWhole(lines: (tell: TellDamage) => Iterable<string>): Promise<number> {
+  let isWhole = true
+  const printed = await print(
+    lines((sentence) => {
+      isWhole = false
+      process.stderr.write(`left out, damaged: ${sentence}\n`)
+    }),
+  )
+  return isWhole ? printed : ExitCode.Failed
 }
 
 async function importLines(directory: string): Promise<number> {
@@ -125,6 +151,5 @@ async function print(lines: Iterable<string>): Promise<number> {
     if (!stdout.write(`${line}\n`)) await once(stdout, 'drain').catch(() => {}) // the listener above has the error
     if (failure !== undefined) break
   }
-  if (failure !== undefined && failure.code !== 'EPIPE') throw failure
-  return ExitCode.Fine
+  return failure === undefined || failure.code === 'EPIPE' ? ExitCode.Fine : ExitCode.Failed // main.ts says why
 }
