@@ -22,6 +22,7 @@ COPY --from=build /martlet/node_modules node_modules
 COPY docker/martlet.yaml /etc/martlet/martlet.yaml
 USER martlet
 WORKDIR /var/lib/martlet
+VOLUME /var/lib/martlet
 EXPOSE 1883
 STOPSIGNAL SIGTERM
 # A CONNECT that is answered with CONNACK: the broker serves, not only listens.

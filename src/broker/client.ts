@@ -334,8 +334,9 @@ export class Client extends ClientIntake implements ConnectionReceiver, Deadline
 
   /** The client is gone, whatever happens to its connection: session, will, counters, event. Once. */
   #leave(ending: Ending): void {
-    const { session, context } = this
+    const { session, context, will } = this
     if (this.state !== 'connected' || session === undefined) return
+    const wasTold = session.connection !== undefined // that it is there: with CONNACK
     context.counters.clientDisconnected()
     if (context.settings.connectionMessages) {
       context.log.info(
@@ -345,12 +346,11 @@ export class Client extends ClientIntake implements ConnectionReceiver, Deadline
     }
     this.session = undefined
     session.owner = undefined
-    const { will } = this
     this.will = undefined
     if (will !== undefined && ending.discardWill === true) context.wills.discard(this.clientId)
     else if (will !== undefined) context.wills.connectionLost(this.clientId, will, session.expiryInterval)
     context.sessions.left(session)
-    context.events.tell('clientDisconnected', this.identity, ending.reason)
+    if (wasTold) context.events.tell('clientDisconnected', this.identity, ending.reason)
   }
 
   get #slowReaderPolicy(): SlowReaderPolicy {

@@ -33,7 +33,7 @@ export class BrokerEvents extends EventEmitter<BrokerEventMap> {
 
   /** `failed` is told what a listener throws: its mistake is the program's, not the client's it was told about. */
   constructor(failed: (error: unknown) => void) {
-    super()
+    super({ captureRejections: true })
     this.#failed = failed
     const update = (): void => {
       this.hasPublishedListener = this.listenerCount('published') > 0
@@ -48,6 +48,11 @@ export class BrokerEvents extends EventEmitter<BrokerEventMap> {
       }) as never,
     )
     this.on('removeListener' as never, update as never)
+  }
+
+  /** An async listener that rejects is told like one that throws, and does not end the process. */
+  override [EventEmitter.captureRejectionSymbol](...[error]: unknown[]): void {
+    this.#failed(error)
   }
 
   /** Tells the listeners. Never throws. */

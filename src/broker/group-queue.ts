@@ -50,6 +50,6 @@ export class GroupQueue extends WaitingQueue {
   }
 
   protected handleStuck(): void {
-    this.#group.callOnline()
+    this.#group.stuck()
   }
 }

@@ -48,6 +48,8 @@ export class SharedGroup {
   #isStored = false
   /** When `dropExpired` last looked. */
   #sweptAt = 0
+  /** What is next could not be read from the store. */
+  #isStuck = false
 
   constructor(context: BrokerContext, name: string, recipients: Recipients) {
     this.#context = context
@@ -129,7 +131,7 @@ export class SharedGroup {
     this.#queue ??= new GroupQueue(this.#context, this)
     this.#queue.add(publication, qos, publication.retain, undefined)
     if (this.#queue.size === 0) this.#queue = undefined
-    else this.callOnline()
+    else this.#callOnline()
   }
 
   /** Takes back what a member that is gone had not acknowledged. The group takes over the reference. */
@@ -140,7 +142,7 @@ export class SharedGroup {
     }
     this.#returned.push(message)
     if (this.#isStored) this.#context.journal.groupQueued(this.filter, message)
-    this.callOnline()
+    this.#callOnline()
   }
 
   /** Gives back what has expired while it waited. Asked once a member, done once. */
@@ -149,6 +151,15 @@ export class SharedGroup {
     this.#sweptAt = now
     this.#queue.dropExpired(now)
     if (this.#queue.size === 0) this.#queue = undefined
+    if (!this.#isStuck) return
+    this.#isStuck = false
+    this.drain()
+  }
+
+  /** What is next cannot be read now: the next member who has room asks again, or the next sweep if nobody does. */
+  stuck(): void {
+    this.#isStuck = true
+    this.#callOnline()
   }
 
   /** Gives members what waits, as long as one can take it; what is on disk when it has been read. */
@@ -157,7 +168,7 @@ export class SharedGroup {
       const next = this.#returned[0] ?? this.#queue!.peek()?.message
       const member = next === undefined ? undefined : this.#choose(next.qos, next)
       if (next === undefined || member === undefined) {
-        this.callOnline()
+        this.#callOnline()
         break
       }
       if (this.#returned.length > 0) this.#returned.shift()
@@ -198,7 +209,7 @@ export class SharedGroup {
   }
 
   /** Something waits: members look here when they have room again. */
-  callOnline(): void {
+  #callOnline(): void {
     for (const { session } of this.#members) session.hasSharedBacklog = true
   }
 

@@ -1,11 +1,11 @@
 // The `martlet` command: arguments in, a running broker, a subcommand or an answer out. Sets the exit code.
 
+import { version } from '../config/version.ts'
 import { type Invocation, parseArguments } from './arguments.ts'
 import { commands } from './commands.ts'
 import { daemonize } from './daemon.ts'
 import { ExitCode } from './exit-code.ts'
 import { serve, testConfiguration } from './serve.ts'
-import { version } from './version.ts'
 
 /** Runs the command with the words after `martlet`. Resolves when it has ended, or when the broker has. */
 export async function main(args: readonly string[]): Promise<void> {

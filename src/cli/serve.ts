@@ -1,7 +1,7 @@
 // Runs the broker as a process: configuration, log, privileges, pid file, signals, exit code.
 // Owns the log and the pid file; src/server/ owns everything that serves.
 
-import { unlinkSync, writeFileSync } from 'node:fs'
+import { readFileSync, unlinkSync, writeFileSync } from 'node:fs'
 import { ConfigError } from '../config/config-error.ts'
 import { type Configuration, hardDescriptorLimit } from '../config/configuration.ts'
 import { changesBetween, reloaded } from '../config/reload.ts'
@@ -197,7 +197,8 @@ class Service {
 
 function removePidFile(file: string): void {
   try {
-    unlinkSync(file)
+    // Another broker may have it: one that serves while we were stopped during the start.
+    if (readFileSync(file, 'utf8').trim() === `${process.pid}`) unlinkSync(file)
   } catch {
     // Somebody removed it, or the folder is no longer ours to write in: nothing is lost.
   }

@@ -1,6 +1,5 @@
 // A whole broker, ready to be used: a reactor, a broker and listeners put together from one configuration. This is what
 // `createBroker` returns and what the `martlet` command runs; both go the same way.
-import { readFileSync } from 'node:fs'
 import type { ListenOptions as NativeListenOptions } from '../../native/index.js'
 import { Broker } from '../broker/broker.ts'
 import type { DroppedMessages } from '../broker/dropped-messages.ts'
@@ -11,6 +10,7 @@ import type { OutgoingMessage } from '../broker/own-publications.ts'
 import type { BrokerSettings } from '../broker/settings.ts'
 import { ConfigError } from '../config/config-error.ts'
 import { type Configuration, checkListenOptions, type ListenerConfiguration } from '../config/configuration.ts'
+import { version } from '../config/version.ts'
 import type { QoS } from '../mqtt/qos.ts'
 import { addressText, type ListeningAddress } from '../net/listening-address.ts'
 import { Reactor } from '../net/reactor.ts'
@@ -249,11 +249,6 @@ export class Martlet {
     this.#state = 'closed'
   }
 }
-
-/** `martlet version` as the package says it. */
-export const version: string = (
-  JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as { version: string }
-).version
 
 /** Listens where the configuration says. The addresses that do not exist on this machine are left out if optional. */
 export async function listenAll(

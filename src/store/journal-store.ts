@@ -34,6 +34,8 @@ export interface JournalStoreOptions {
    * compaction begins. Default 64 MiB; 0: the device may be filled.
    */
   readonly minFreeBytes?: number
+  /** Milliseconds between two looks whether the directory is still ours; default 2000. */
+  readonly lockCheck?: number
   /** Hears what is worth a log line. */
   readonly onEvent?: (event: StoreEvent) => void
   /** Hears how far recovery is, every few megabytes. */
@@ -58,6 +60,8 @@ export class JournalStore implements DurableStore {
   #index: MessageIndex | undefined
   #space: FreeSpace | undefined
   #shortage: StoreError | undefined
+  /** Another process has the directory: nothing is written there any more. */
+  #lost: StoreError | undefined
   #closing: Promise<void> | undefined
 
   constructor(options: JournalStoreOptions) {
@@ -76,7 +80,7 @@ export class JournalStore implements DurableStore {
 
   /** Why commits are refused at the moment; undefined while they are not. */
   get refusal(): StoreError | undefined {
-    return this.#queue?.refusal
+    return this.#lost ?? this.#queue?.refusal
   }
 
   /** Why nothing new should be committed, though commits are taken: the device is nearly full. */
@@ -86,7 +90,7 @@ export class JournalStore implements DurableStore {
 
   /** Whether more should be committed now: false while too much waits to be written, and while commits are refused. */
   get hasRoom(): boolean {
-    return this.#queue?.hasRoom ?? true
+    return this.#lost === undefined && (this.#queue?.hasRoom ?? true)
   }
 
   /** Resolves when `hasRoom` (or the store is closed). */
@@ -131,7 +135,10 @@ export class JournalStore implements DurableStore {
     if (this.#state !== 'new') throw new Error('a store is opened once')
     const { directory } = this.#options
     makeDirectory(directory)
-    this.#lock = await DirectoryLock.take(directory)
+    this.#lock = await DirectoryLock.take(directory, {
+      touch: this.#options.lockCheck,
+      onLost: () => this.#lockLost(),
+    })
     try {
       this.#recovery = new Recovery(directory, {
         metrics: this.#metrics,
@@ -157,6 +164,7 @@ export class JournalStore implements DurableStore {
 
   commit(batch: readonly JournalRecord[]): Promise<void> {
     if (this.#state !== 'open') return Promise.reject(new StoreError('closed', 'the store is not open'))
+    if (this.#lost !== undefined) return Promise.reject(this.#lost)
     if (this.#queue === undefined) return Promise.reject(new Error('the store was not recovered'))
     return this.#queue.commit(batch)
   }
@@ -223,6 +231,15 @@ export class JournalStore implements DurableStore {
     await queue?.close()
     await this.#compactor?.close()
     this.#lock?.release()
+  }
+
+  /** This process stood still so long that another took it for dead. What it commits now would be read by nobody. */
+  #lockLost(): void {
+    const text = `${this.#options.directory} was taken over by another process: nothing is stored there any more`
+    this.#lost = new StoreError('locked', text)
+    this.#tell({ kind: 'refusing', level: 'error', text })
+    this.#space?.close()
+    void this.#compactor?.close()
   }
 
   #spaceChanged(isShort: boolean, free: number): void {

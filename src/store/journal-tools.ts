@@ -3,8 +3,8 @@
 
 import { type CompactionResult, compact } from './journal/compaction.ts'
 import { syncDirectory } from './journal/file-io.ts'
-import { discard, type Source, surveyDirectory } from './journal/journal-files.ts'
-import { JournalReader } from './journal/journal-reader.ts'
+import { discard, type Layout, surveyDirectory } from './journal/journal-files.ts'
+import { JournalReader, type ReadFault } from './journal/journal-reader.ts'
 import { LiveState } from './journal/live-state.ts'
 import { DirectoryLock } from './journal/lock.ts'
 import { Recovery } from './journal/recovery.ts'
@@ -28,9 +28,26 @@ export interface StoreReport {
   readonly damage: readonly string[]
 }
 
+/** Hears, one sentence each, what cannot be read and is therefore left out. */
+export type TellDamage = (sentence: string) => void
+
+/** What of the directory, or of what was read of it, is damage: not a commit cut short at the very end. */
+function damageOf({ missing, unreadable }: Layout, faults: readonly ReadFault[]): string[] {
+  return [
+    ...missing.map((id) => `segment ${id} is missing`),
+    ...unreadable.map(({ path, problem }) => `${path} ${problem}`),
+    ...faults.filter(({ source }) => source.sealed).map(sentenceOf),
+  ]
+}
+
+function sentenceOf({ source, offset, reason }: ReadFault): string {
+  return `${source.path}: ${reason} at byte ${offset}`
+}
+
 /** Reads everything and counts. @throws what the file system says if the directory cannot be listed. */
 export function checkStore(directory: string): StoreReport {
-  const { sources, unreadable, missing } = surveyDirectory(directory)
+  const layout = surveyDirectory(directory)
+  const { sources } = layout
   const reader = new JournalReader()
   const perFile = new Map(sources.map(({ path, end }) => [path, { path, bytes: end, records: 0 }]))
   const records: Record<string, number> = {}
@@ -38,31 +55,31 @@ export function checkStore(directory: string): StoreReport {
     perFile.get(commit.source.path)!.records += commit.records.length
     for (const { type } of commit.records) records[type] = (records[type] ?? 0) + 1
   }
-  const sentence = ({ source, offset, reason }: { source: Source; offset: number; reason: string }): string =>
-    `${source.path}: ${reason} at byte ${offset}`
   const torn = reader.faults.find(({ source }) => !source.sealed)
-  const damage = [
-    ...missing.map((id) => `segment ${id} is missing`),
-    ...unreadable.map(({ path, problem }) => `${path} ${problem}`),
-    ...reader.faults.filter(({ source }) => source.sealed).map(sentence),
-  ]
-  return { files: [...perFile.values()], records, tornTail: torn === undefined ? undefined : sentence(torn), damage }
+  const tornTail = torn === undefined ? undefined : sentenceOf(torn)
+  return { files: [...perFile.values()], records, tornTail, damage: damageOf(layout, reader.faults) }
 }
 
 /** Every record there is, dead or alive, in the order it was committed, and where it stands. Reads as it is asked. */
 export function* dumpStore(
   directory: string,
+  tell: TellDamage = () => {},
 ): Generator<{ path: string; offset: number; record: JournalRecord }, void> {
-  for (const { source, offset, records } of new JournalReader().commits(surveyDirectory(directory).sources))
+  const layout = surveyDirectory(directory)
+  const reader = new JournalReader()
+  for (const { source, offset, records } of reader.commits(layout.sources))
     for (const record of records) yield { path: source.path, offset, record }
+  damageOf(layout, reader.faults).forEach(tell)
 }
 
 /** What is alive, as records that say it from the beginning; what cannot be read is left out. Reads as it is asked. */
-export function* exportStore(directory: string): Generator<JournalRecord, void> {
-  const { sources } = surveyDirectory(directory)
+export function* exportStore(directory: string, tell: TellDamage = () => {}): Generator<JournalRecord, void> {
+  const layout = surveyDirectory(directory)
+  const { sources } = layout
   const state = new LiveState()
-  for (const { records } of new JournalReader({ skipBodies: true }).commits(sources))
-    for (const record of records) state.apply(record)
+  const reader = new JournalReader({ skipBodies: true })
+  for (const { records } of reader.commits(sources)) for (const record of records) state.apply(record)
+  damageOf(layout, reader.faults).forEach(tell)
   yield* state.withoutMessages()
   for (const { records } of new JournalReader().commits(sources))
     for (const record of records) if (record.type === 'message-stored' && state.claim(record.message)) yield record

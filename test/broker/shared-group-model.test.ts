@@ -174,6 +174,30 @@ test('a page of a group that cannot be read skips nothing: it is read again when
   assert.is(made.rig.counters.queueReadFailures, 1)
 })
 
+test('after a page of a group could not be read the next sweep asks again, though no member does anything', async () => {
+  const made = await ground()
+  for (let n = 0; n < 30; n++) {
+    made.publish()
+    await made.settle()
+  }
+  made.come('a')
+  await made.settle()
+  const { store } = made
+  const readMessages = store.readMessages.bind(store)
+  store.readMessages = () => Promise.reject(new Error('EIO'))
+  // All that is in memory at the front goes, and then nobody asks any more.
+  while (made.held.get('a')!.size > 0) {
+    made.acknowledge('a')
+    await made.settle()
+  }
+  assert.ok(made.owed.size > 20)
+  store.readMessages = readMessages
+  made.session('a').dropExpired(made.rig.clock.now() + 1)
+  await made.settle()
+  assert.ok(made.held.get('a')!.size > 0)
+  made.verify(false)
+})
+
 test('a group that ends with its last member gives everything back', async () => {
   const made = await ground()
   for (let n = 0; n < 30; n++) {

@@ -255,7 +255,11 @@ test('a client that is gone when the store answers costs nobody anything', () =>
 
 test('[MQTT-3.2.0-1] a client that is taken over before its CONNACK could leave gets it before its DISCONNECT', () =>
   withBroker(async (setup) => {
-    const { store, open } = setup
+    const { store, open, broker } = setup
+    const told: string[] = []
+    broker.on('clientConnected', ({ clientId }) => told.push(`connected ${clientId}`))
+    broker.on('clientDisconnected', ({ clientId }) => told.push(`disconnected ${clientId}`))
+    const ofClient = () => told.filter((line) => line.endsWith(' p'))
     const first = await open(5)
     first.send(connectPacket({ clientId: 'p', version: 5, expiry: 100, clean: false }))
     await store.commitsWaiting()
@@ -266,6 +270,7 @@ test('[MQTT-3.2.0-1] a client that is taken over before its CONNACK could leave 
     store.release(Infinity)
     assert.equal(await first.untilEnd(), ['connack', 'disconnect'])
     assert.is(await second.word(), 'connack')
+    assert.equal(ofClient(), ['connected p'], 'who never got its CONNACK in time was never there')
   }))
 
 test('CONNECT, SUBSCRIBE, PUBLISH and FIN in one segment: everything is answered when stored, then FIN', () =>

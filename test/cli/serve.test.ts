@@ -230,6 +230,16 @@ test('the pid file is there while it serves', async () => {
   assert.is(existsSync(file), false)
 })
 
+test('a broker stopped during the start leaves the pid file of the one that serves', async () => {
+  const file = join(folder, 'martlet.pid')
+  writeFileSync(file, '1\n')
+  const command = new Command('slow', ['--config', yaml(`pid_file: ${file}\n`)])
+  await command.line(/starting/)
+  command.kill('SIGTERM')
+  assert.is(await command.exitCode(), 0)
+  assert.is(readFileSync(file, 'utf8'), '1\n')
+})
+
 test('a log file gets the log', async () => {
   const file = join(folder, 'martlet.log')
   const command = new Command('fine', ['--config', yaml(`log_dest: [stderr, file ${file}]\nlog_format: json\n`)])

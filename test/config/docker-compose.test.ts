@@ -23,8 +23,9 @@ interface Service {
   depends_on?: string[]
 }
 
-const { services } = parse(readFileSync(join(repositoryRoot, 'docker-compose.yml'), 'utf8')) as {
+const { services, volumes: named } = parse(readFileSync(join(repositoryRoot, 'docker-compose.yml'), 'utf8')) as {
   services: Record<string, Service>
+  volumes: Record<string, unknown>
 }
 const CONFIGURATION = '/etc/martlet/martlet.yaml'
 const hostFile = (volume: string): string => join(repositoryRoot, volume.split(':')[0]!)
@@ -37,6 +38,7 @@ const ports = ({ ports }: Service): string[][] => ports.map((port) => port.split
 for (const [name, service] of Object.entries(services)) {
   test(`${name}: what is mounted exists, read-only; the port is published to this machine only`, () => {
     for (const volume of service.volumes) {
+      if (volume.split(':')[0]! in named) continue
       assert.ok(existsSync(hostFile(volume)), volume)
       assert.is(volume.split(':')[2], 'ro', volume)
     }
@@ -129,6 +131,17 @@ test('the page of the profile is one that the bridge lets in, at the path and po
   const served = page.entrypoint!.at(-1)!
   assert.ok(served.startsWith(`${folder}/`) && existsSync(served.replace(folder!, hostFile(page.volumes[0]!))))
   assert.equal(page.depends_on, ['websocket-bridge'])
+})
+
+test('the service keeps its data in /var/lib/martlet, which is a volume, and an acknowledgement means fsync', () => {
+  const { martlet } = services
+  const { persistence, persistenceLocation, durability } = configurationOf(martlet!)
+  assert.equal([persistence, persistenceLocation, durability], [true, '/var/lib/martlet', 'fsync'])
+  assert.ok(martlet!.volumes.some((volume) => volume.endsWith(`:${persistenceLocation}`)))
+  assert.match(
+    readFileSync(join(repositoryRoot, 'Dockerfile'), 'utf8'),
+    new RegExp(`^VOLUME ${persistenceLocation}$`, 'm'),
+  )
 })
 
 test.run()

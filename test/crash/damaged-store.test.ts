@@ -234,10 +234,10 @@ test('a store of a version to come is no damage: the start is refused, and every
   writeFileSync(segment(directory, 2), bytes)
   const before = readdirSync(directory).filter((name) => name !== 'lock')
   const { code, log } = await runToExit({ settings: settings(directory) })
-  assert.is(code, 1)
+  assert.is(code, 1, log.join('|'))
   assert.match(
-    log.at(-1)!,
-    /0000000002\.journal: it was written by another version of Martlet \(format 77, here 1\)\.$/,
+    log.join('\n'),
+    /0000000002\.journal: it was written by another version of Martlet \(format 77, here \d+\)\.$/,
   )
   assert.equal(readdirSync(directory), before)
   assert.equal(readFileSync(segment(directory, 2)), bytes)

@@ -1,6 +1,6 @@
 // `martlet store` on what a broker really leaves: after a kill -9, and while it works. As a user runs it.
 import { spawn, spawnSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test as uvu } from 'uvu'
@@ -129,6 +129,39 @@ test('while the broker works, reading its store and a copy of it is safe, and ch
   await assertWhole(copy)
   await broker.kill9()
   await assertWhole(directory)
+})
+
+test('of a damaged copy everything that can be read is dumped, exported and compacted, and what cannot is named', async () => {
+  const directory = join(ground, 'damaged')
+  for (let life = 0; life < 2; life++) {
+    const broker = await startBroker({ settings: settings(directory) })
+    const client = await RawClient.connect(broker, { clientId: `s${life}`, clean: false })
+    await client.subscribe([`a/${life}`, 1])
+    await client.disconnect()
+    await broker.kill9()
+  }
+  const [first] = readdirSync(directory).filter((name) => name.endsWith('.journal'))
+  const file = join(directory, first!)
+  const bytes = readFileSync(file)
+  bytes[bytes.length - 3]! ^= 1
+  writeFileSync(file, bytes)
+
+  assert.is(store(['check', directory]).status, 1)
+  for (const word of ['dump', 'export']) {
+    const { status, out, complaint } = store([word, directory])
+    assert.is(status, 1)
+    assert.match(complaint, /^left out, damaged: .*\.journal: a checksum is wrong at byte \d+\n$/)
+    const kinds = typesOf(out)
+    assert.is(kinds.filter((kind) => kind === 'subscription-set').length, 2)
+    assert.is(kinds.filter((kind) => kind === 'session-left').length, 1, 'the last commit of the first life is gone')
+  }
+  assert.is(store(['compact', directory]).status, 0)
+  const { status, out } = store(['check', directory])
+  assert.is(status, 0, out)
+  assert.ok(
+    readdirSync(directory).some((name) => name.endsWith('.damaged')),
+    'what could not be read is kept',
+  )
 })
 
 const SAY_MEMORY = 'data:text/javascript,process.on("exit",()=>console.error(process.resourceUsage().maxRSS))'

@@ -17,7 +17,7 @@ import {
 import { closeClients, RawClient } from '../support/raw-client.ts'
 import { sized, unlessMosquitto } from '../support/target.ts'
 
-const broker = await startBroker()
+const broker = await startBroker({ findsLeaks: true })
 test.after.each(closeClients)
 test.after(() => broker.stopCleanly())
 

@@ -280,6 +280,16 @@ test('events tell who comes, subscribes, publishes and goes', async () => {
   ])
 })
 
+test('events are typed: a name or a listener that is wrong does not compile', async () => {
+  const broker = createBroker()
+  broker.on('published', ({ payload, qos }) => [payload.subarray(0, qos)])
+  // @ts-expect-error there is no such event
+  broker.on('publish', () => {})
+  // @ts-expect-error a filter is a string
+  broker.on('subscribed', (_client, filter: number) => filter)
+  await broker.close()
+})
+
 test('publish() reaches subscribers outside of any turn, retains, and says whether anybody listened', async () => {
   const { broker, ...address } = await listen()
   assert.not(broker.publish({ topic: 'from/inside', payload: 'kept', retain: true, qos: 1 }))
@@ -298,15 +308,27 @@ test('publish() reaches subscribers outside of any turn, retains, and says wheth
   for (let n = 0; n < 1000; n++) await client.expectPublish({ text: `${n}` })
 })
 
-test('an event listener that throws does not stop the broker', async () => {
-  const { broker, ...address } = await listen()
+test('an event listener that throws or rejects does not stop the broker, and is logged', async () => {
+  const told: string[] = []
+  const say = (fields: Readonly<Record<string, unknown>>): void =>
+    void told.push((fields.err as Error | undefined)?.message ?? '')
+  const { broker, ...address } = await listen({
+    log: { debugging: false, debug() {}, info() {}, warn: say, error: say },
+  })
   broker.on('published', () => {
     throw new Error('a mistake of the embedding program')
+  })
+  broker.on('clientConnected', async () => {
+    throw new Error('an asynchronous one')
   })
   const faulty = await RawClient.connect(address, { clientId: 'faulty' })
   faulty.send(publish({ topic: 'x', payload: 'x' }))
   const other = await RawClient.connect(address, { clientId: 'other' })
   await other.settled()
+  assert.ok(
+    told.includes('a mistake of the embedding program') && told.includes('an asynchronous one'),
+    told.join(', '),
+  )
 })
 
 for (const kept of [3, 1000]) {

@@ -7,7 +7,7 @@ import { connect, frame, hex, pingreq, puback, publish, pubrel, string, subscrib
 import { closeClients, RawClient } from '../support/raw-client.ts'
 import { sized } from '../support/target.ts'
 
-const broker = await startBroker({ settings: { max_packet_size: 4_000_000 } })
+const broker = await startBroker({ settings: { max_packet_size: 4_000_000 }, findsLeaks: true })
 test.after.each(closeClients)
 test.after(() => broker.stopCleanly())
 

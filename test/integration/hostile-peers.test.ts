@@ -7,7 +7,7 @@ import { closeClients, RawClient } from '../support/raw-client.ts'
 import { sized, target, unlessMosquitto } from '../support/target.ts'
 import { descriptorsOf, until } from '../support/until.ts'
 
-const broker = await startBroker({ settings: { max_queued_messages: 1000 } })
+const broker = await startBroker({ settings: { max_queued_messages: 1000 }, findsLeaks: true })
 test.after.each(closeClients)
 test.after(() => broker.stopCleanly())
 

@@ -3,6 +3,7 @@ import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { startBroker } from '../support/broker-process.ts'
+import { closePeers, PeerProcess } from '../support/peers.ts'
 import { sized, unlessMosquitto } from '../support/target.ts'
 
 const broker = await startBroker()
@@ -10,6 +11,7 @@ const clients = new Set<MqttClient>()
 test.after.each(() => {
   for (const client of clients) client.end(true)
   clients.clear()
+  closePeers()
 })
 test.after(() => broker.stopCleanly())
 
@@ -95,6 +97,28 @@ test('a will is published when the stream is destroyed, and not after end()', as
   const lost = await connect(will('will/lost'))
   lost.stream.destroy()
   assert.equal(await received, [{ topic: 'will/lost', text: 'gone', qos: 1, retain: false }])
+})
+
+const mortal = `
+  const { default: mqtt } = await import('mqtt')
+  const will = { topic: 'will/killed', payload: Buffer.from('gone'), qos: 2, retain: true }
+  await mqtt.connectAsync({ host: process.argv[1], port: Number(process.argv[2]), will })
+  console.log('connected')
+`
+test('kill -9 of a process that uses it publishes its will, which is retained', async () => {
+  const watcher = await connect()
+  await watcher.subscribeAsync('will/killed', { qos: 2 })
+  const words = ['--input-type=module', '-e', mortal, broker.host, `${broker.port}`]
+  const peer = new PeerProcess(process.execPath, words)
+  await peer.waitForLines(/connected/)
+  const received = messages(watcher, 1)
+  peer.kill9()
+  assert.equal(await received, [{ topic: 'will/killed', text: 'gone', qos: 2, retain: false }])
+  const later = await connect()
+  const kept = messages(later, 1)
+  await later.subscribeAsync('will/killed', { qos: 1 })
+  assert.equal(await kept, [{ topic: 'will/killed', text: 'gone', qos: 1, retain: true }])
+  await later.publishAsync('will/killed', '', { retain: true })
 })
 
 test('clean: false resumes the session with the messages queued while away', async () => {

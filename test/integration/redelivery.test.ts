@@ -4,6 +4,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { startBroker } from '../support/broker-process.ts'
 import { connect, puback, pubcomp, publish, pubrec, pubrel, type QoS } from '../support/packets.ts'
+import { connect5, subscribe5 } from '../support/packets5.ts'
 import { closeClients, RawClient } from '../support/raw-client.ts'
 import { unlessMosquitto } from '../support/target.ts'
 
@@ -225,6 +226,9 @@ retries(
     const retrying = await startBroker({ settings: { retry_interval: 1 } })
     const client = await RawClient.connect(retrying, { clientId: 'retried' })
     await client.subscribe(['retry/#', 2])
+    const five = await RawClient.dial(retrying, connect5({ clientId: 'five' }), subscribe5(1, [], ['retry/#', 2]))
+    await five.expectPacket('CONNACK')
+    await five.expectPacket('SUBACK')
     const source = await RawClient.connect(retrying, { clientId: 'source' })
     await source.publish({ topic: 'retry/1', payload: 'one', qos: 1 })
     await source.publish({ topic: 'retry/2', payload: 'two', qos: 2 })
@@ -240,6 +244,12 @@ retries(
     }
     client.send(pubcomp(two.id))
     await client.expectNothing()
+    // [MQTT-4.4.0-1] MQTT 5 forbids it: each once, and then nothing, however long it is unacknowledged.
+    for (const topic of ['retry/1', 'retry/2']) {
+      const { body, flags } = await five.expectPacket('PUBLISH')
+      assert.equal([body.toString('latin1', 2, 9), flags & 8], [topic, 0])
+    }
+    await five.expectNothing()
     closeClients()
     await retrying.stopCleanly()
   },

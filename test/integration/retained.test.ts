@@ -7,7 +7,7 @@ import { puback, publish } from '../support/packets.ts'
 import { closeClients, RawClient } from '../support/raw-client.ts'
 import { sized, unlessMosquitto } from '../support/target.ts'
 
-const broker = await startBroker({ settings: { max_packet_size: 4_000_000 } })
+const broker = await startBroker({ settings: { max_packet_size: 4_000_000 }, findsLeaks: true })
 test.after.each(closeClients)
 test.after(() => broker.stopCleanly())
 

@@ -2,6 +2,7 @@
 // What openssl s_client negotiates, and tickets, are in tls-sessions.test.ts. Certificates are made here.
 import { writeFileSync } from 'node:fs'
 import { connect as connectPlain } from 'node:net'
+import { join } from 'node:path'
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -11,7 +12,7 @@ import { closeBrokers, listen } from '../support/embedded.ts'
 import * as packets from '../support/packets.ts'
 import { closePeers, messagesOf, mosquittoPub, mosquittoSub, PeerProcess, withPeer } from '../support/peers.ts'
 import { closeClients, RawClient } from '../support/raw-client.ts'
-import { sized } from '../support/target.ts'
+import { repositoryRoot, sized } from '../support/target.ts'
 
 const lines: { message: string; fields: Record<string, unknown> }[] = []
 const told = (fields: object, message: string) => lines.push({ message, fields: fields as Record<string, unknown> })
@@ -301,6 +302,19 @@ test('a PROXY header, then TLS, then a WebSocket', async () => {
   client.send(clientFrame(packets.connect({ clientId: 'all-layers' })))
   assert.equal((await client.frame()).payload, connack)
   assert.is(lines.find(({ fields }) => fields.client === 'all-layers')!.fields.address, '203.0.113.9:4711')
+})
+
+withPeer(test, 'libssl.so.3')('who sends KeyUpdates as fast as can be keeps the broker from nobody else', async () => {
+  const script = join(repositoryRoot, 'test', 'support', 'key-updates.py')
+  const flood = new PeerProcess('/usr/bin/python3', [script, host, String(doors.tls)])
+  await flood.waitForLines(/connected/)
+  // Each CONNECT and PINGREQ is answered in between: OpenSSL, once it reads, would go on until there is nothing left.
+  for (let n = 0; n < 3; n++) {
+    const client = await RawClient.connect({ host, port: plainPort }, { clientId: `beside-${n}` })
+    await client.settled()
+    client.destroy()
+  }
+  flood.kill9()
 })
 
 test.run()

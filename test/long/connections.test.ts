@@ -27,7 +27,7 @@ const range = (from: number, to: number) => Array.from({ length: to - from }, (_
 test('100,000 connections in and out leave neither descriptors nor memory behind', async () => {
   const total = longSize(100_000)
   // A young generation and an old one that are soon full: what RSS shows then is what is held, not what waits to be collected.
-  const broker = await startBroker({ heapLimit: 96 })
+  const broker = await startBroker({ heapLimit: 96, findsLeaks: true })
   const before = descriptors(broker)
   const ids = Math.ceil(total / 20)
   const come = async (from: number, to: number) => {
@@ -107,7 +107,9 @@ test('SIGTERM ends the broker with code 0 in time, with 10,000 clients connected
   }
   const closed = Promise.all(clients.map((client) => client.expectClosed()))
   const start = performance.now()
-  await broker.stopCleanly() // its own deadline is 4.8 s, and it says when that was needed
+  // It says when its own deadline of 4.8 s was needed. With the sanitizers it may be: they make it several times slower.
+  if (sanitized) assert.is((await broker.stop()).code, 0)
+  else await broker.stopCleanly()
   console.log(`SIGTERM to the end: ${((performance.now() - start) / 1000).toFixed(1)} s`)
   await closed
 })

@@ -1,12 +1,14 @@
 // The store under a failing disk and a killed process: nothing acknowledged is lost, nothing comes back in another order, and
 // it goes on when the disk does. The process under test is support/store-writer.ts, the disk support/native/faults.c.
 
-import { mkdirSync, rmSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { fileName, readHeader } from '../../src/store/journal/file-format.ts'
 import { type FaultyRun, runFaulty } from '../support/faults.ts'
+import { readCalls } from '../support/power-loss.ts'
 import { freshDirectory, readBack } from './support.ts'
 
 const WRITER = join(import.meta.dirname, '..', 'support', 'store-writer.js')
@@ -103,6 +105,28 @@ for (const [what, rule] of [
     assert.equal(await queued(run.directory), upTo(60))
   })
 }
+
+test('a file whose sync failed is never written or synced again, and counts as far as the sync before; the rest is in the next', async () => {
+  const directory = directoryMade()
+  const log = `${directory}.log`
+  const args = [directory, '60']
+  assert.is(await runFaulty({ script: WRITER, args, root: directory, rules: ['fsync 7 EIO'], log }).ended, 0)
+  const first = join(directory, fileName(1, 'journal'))
+  const calls = readCalls(log).filter(({ name }) => name === 'write' || name === 'fsync')
+  const left = calls.findIndex(({ path }) => path === join(directory, fileName(2, 'journal')))
+  assert.ok(left > 0)
+  assert.not.ok(calls.slice(left).some(({ path }) => path === first))
+  const onFirst = calls.slice(0, left).filter(({ path }) => path === first)
+  assert.is(onFirst.at(-1)?.name, 'write', 'its sync is the one that failed')
+  const synced = onFirst.slice(0, -1)
+  assert.is(synced.at(-1)?.name, 'fsync')
+  const header = readHeader(readFileSync(join(directory, fileName(2, 'journal'))))
+  assert.is(
+    typeof header === 'string' ? header : header.previousEnd,
+    synced.reduce((sum, { data }) => sum + data.length, 0),
+  )
+  assert.equal(await queued(directory), upTo(60))
+})
 
 test('short writes are gone on with', async () => {
   const run = start(directoryMade(), 60, ['write 3+ short'])

@@ -95,4 +95,43 @@ test('something else under the name of the lock is no lock', async () => {
   assert.equal(await readBack(directory), [])
 })
 
+test('who stood still and was taken for dead finds out, and stores nothing where another does now', async () => {
+  const directory = freshDirectory()
+  const told: string[] = []
+  let noticed = (): void => {}
+  const lost = new Promise<void>((resolve) => {
+    noticed = resolve
+  })
+  const store = await opened(
+    new JournalStore({
+      directory,
+      lockCheck: 5,
+      onEvent: ({ text }) => {
+        told.push(text)
+        noticed()
+      },
+    }),
+  )
+  await store.commit([session()])
+  const { readlinkSync, rmSync } = await import('node:fs')
+  const path = join(directory, 'lock')
+  const other = readlinkSync(path).replace(/^martlet:\d+/, 'martlet:1')
+  rmSync(path)
+  symlinkSync(other, path)
+  const awake = setInterval(() => {}, 1000) // the lock's own timer keeps nobody awake
+  await lost
+  clearInterval(awake)
+  assert.equal(told, [`${directory} was taken over by another process: nothing is stored there any more`])
+  const refusal = await store.commit([session('late')]).then(
+    () => assert.unreachable(),
+    (error) => error,
+  )
+  assert.is(refusal.reason, 'locked')
+  assert.is(store.refusal, refusal)
+  await store.close()
+  assert.is(readlinkSync(path), other, 'the lock of the other stays')
+  rmSync(path)
+  assert.equal(await readBack(directory), [session()])
+})
+
 test.run()

@@ -28,6 +28,7 @@ const python = '/usr/bin/python3'
 const present = {
   mosquitto_pub: () => spawnSync('mosquitto_pub', ['--help']).error === undefined,
   'redis-server': () => spawnSync('redis-server', ['--version']).error === undefined,
+  'libssl.so.3': () => spawnSync(python, ['-c', 'import ctypes; ctypes.CDLL("libssl.so.3")']).status === 0,
   paho: () => existsSync(python) && spawnSync(python, ['-c', 'import paho.mqtt.client']).status === 0,
 }
 

@@ -16,8 +16,16 @@ const acks = options.acks === undefined ? undefined : openSync(options.acks, 'a'
 /** Commits under way at a time. */
 const width = Number(options.width ?? 3)
 
+/** At once, also while the reader is behind and the pipe is full: what was said counts as seen. */
 function say(line: string): void {
-  writeSync(1, `${line}\n`)
+  const bytes = Buffer.from(`${line}\n`)
+  for (let done = 0; done < bytes.length; ) {
+    try {
+      done += writeSync(1, bytes, done)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
+    }
+  }
 }
 
 const store = new JournalStore({

@@ -120,16 +120,17 @@ void Reactor::stream_failed(uint32_t slot, Connection& connection) {
 
 /** Sends what the layers themselves have to say. False: the connection is closed. */
 bool Reactor::flush_stream(uint32_t slot, Connection& connection) {
-  if (connection.is(kBlocked)) return true;
-  Layer& top = connection.stream->top();
-  if (connection.is(kFinishing) && connection.out.bytes == 0 && !connection.is(kFinSent)) top.finish();
-  int result = top.flush();
-  if (result == -EAGAIN) {
-    connection.set(kBlocked);
-  } else if (result < 0) {
-    write_failed(slot, connection, -result);
+  if (!connection.is(kBlocked)) {
+    Layer& top = connection.stream->top();
+    if (connection.is(kFinishing) && connection.out.bytes == 0 && !connection.is(kFinSent)) top.finish();
+    int result = top.flush();
+    if (result == -EAGAIN) {
+      connection.set(kBlocked);
+    } else if (result < 0) {
+      write_failed(slot, connection, -result);
+    }
   }
-  // A handshake that waited for the socket may be over now, with packets behind it that epoll will not tell of.
+  // What waited for the socket to take something may go on now, with packets behind it that epoll will not tell of.
   if (connection.lives() && connection.delivers() && has_pending(connection)) ready_again(slot, connection);
   return connection.lives();
 }

@@ -173,7 +173,9 @@ void Reactor::write_failed(uint32_t slot, Connection& connection, int error) {
 }
 
 void Reactor::update_interest(uint32_t slot, Connection& connection) {
-  bool reads = connection.delivers() || connection.state == State::Ending;
+  // Bytes a layer cannot take yet would be reported again and again.
+  bool stuck = connection.is(kLayered) && connection.stream->top().stuck();
+  bool reads = (connection.delivers() && !stuck) || connection.state == State::Ending;
   uint32_t interest = (reads ? EPOLLIN : 0u) | (connection.is(kBlocked) ? EPOLLOUT : 0u);
   if (interest == connection.interest) return;
   uint64_t tag = uint64_t{static_cast<uint32_t>(connection.generation)} << 32 | slot;

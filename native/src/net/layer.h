@@ -40,6 +40,8 @@ class Layer {
   virtual void finish() { below_->finish(); }
   /** Whether recv has something to give without the socket: epoll cannot know. */
   virtual bool pending() const { return below_->pending(); }
+  /** Whether recv can do nothing before flush() has sent what the socket did not take: bytes that arrive must wait. */
+  virtual bool stuck() const { return below_->stuck(); }
   /** Whether flush() has something to do. */
   virtual bool speaks() const { return below_->speaks(); }
   /** The layer has nothing left to do and may be taken away. */
@@ -67,6 +69,7 @@ class SocketLayer final : public Layer {
   int flush() override { return 0; }
   void finish() override {}
   bool pending() const override { return false; }
+  bool stuck() const override { return false; }
   bool speaks() const override { return false; }
 
  private:

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "net/openssl.h"
 #include "net/tls_caller.h"
@@ -21,6 +22,9 @@ namespace {
 constexpr size_t kRecord = 16384;
 constexpr size_t kMostName = 256;      // of a common name or a PSK identity
 constexpr size_t kMostSubject = 1024;
+// SSL_read goes on until it has data: a peer that sends nothing but KeyUpdates, as fast as it can, would never let it
+// return. A record takes two reads of the socket; what is left there is reported again.
+constexpr uint32_t kMostReads = 2;
 
 class TlsLayer final : public Layer {
  public:
@@ -39,10 +43,13 @@ class TlsLayer final : public Layer {
   int flush() override;
   void finish() override { finishing_ = true; }
   bool pending() const override { return pending_; }
+  bool stuck() const override { return (stuck_ && write_blocked_) || below().stuck(); }
   bool speaks() const override { return write_blocked_ || (finishing_ && !finished_); }
 
   // For the BIO.
   int64_t read_below(uint8_t* into, size_t size) {
+    if (reads_left_ == 0) return -EAGAIN;
+    --reads_left_;
     int64_t got = below().recv(into, size);
     shorten();
     return below_result_ = got;
@@ -57,6 +64,8 @@ class TlsLayer final : public Layer {
 
  private:
   void begin();
+  // OpenSSL may hold what came meanwhile, of which the socket does not tell.
+  void unstick() { pending_ = std::exchange(stuck_, false) || pending_; }
   int64_t shake_hands();
   bool learn();
   bool learn_certificate();
@@ -67,9 +76,11 @@ class TlsLayer final : public Layer {
   TlsDoor::Peer peer_;  // outlives ssl_
   Owned<SSL> ssl_;
   int64_t below_result_ = 1;  // of the last recv or failed send below
+  uint32_t reads_left_ = 0;   // of the layer below, within one call of OpenSSL
   bool shaking_ = true;
   bool pending_ = false;
   bool write_blocked_ = false;
+  bool stuck_ = false;  // SSL_read has to answer something first (a KeyUpdate), and the socket did not take it
   bool finishing_ = false;
   bool finished_ = false;
   bool failed_ = false;
@@ -124,6 +135,7 @@ int64_t TlsLayer::recv(uint8_t* into, size_t size) {
   int result = 0;
   pending_ = false;
   do {
+    reads_left_ = kMostReads;
     result = SSL_read(ssl_.get(), into + filled, static_cast<int>(std::min<size_t>(size - filled, INT32_MAX)));
     if (result <= 0) break;
     filled += static_cast<size_t>(result);
@@ -140,8 +152,10 @@ int64_t TlsLayer::recv(uint8_t* into, size_t size) {
 // What a result of 0 or less means, as recv would say it.
 int64_t TlsLayer::broken(int result, const char* what) {
   switch (SSL_get_error(ssl_.get(), result)) {
-    case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE:
+      stuck_ = true;
+      return -EAGAIN;
+    case SSL_ERROR_WANT_READ:
       return below_result_ == kLayerFailed ? kLayerFailed : -EAGAIN;
     case SSL_ERROR_ZERO_RETURN:
       return 0;
@@ -162,6 +176,7 @@ int64_t TlsLayer::broken(int result, const char* what) {
 
 int64_t TlsLayer::shake_hands() {
   ErrorScope errors;
+  reads_left_ = UINT32_MAX;  // a handshake has an end
   int result = SSL_do_handshake(ssl_.get());
   if (result != 1) return broken(result, "TLS handshake");
   shaking_ = false;
@@ -231,7 +246,10 @@ int64_t TlsLayer::send(const iovec* parts, size_t count, size_t waiting) {
     from = gathered;
   }
   int taken = SSL_write(ssl_.get(), from, static_cast<int>(size));
-  if (taken > 0) return taken;
+  if (taken > 0) {
+    unstick();  // what SSL_read had to say went first
+    return taken;
+  }
   switch (SSL_get_error(ssl_.get(), taken)) {
     case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE:
@@ -245,13 +263,15 @@ int64_t TlsLayer::send(const iovec* parts, size_t count, size_t waiting) {
 int TlsLayer::flush() {
   if (failed_) return 0;
   ErrorScope errors;
-  if (shaking_ && write_blocked_) {
+  if (write_blocked_ && (shaking_ || SSL_in_init(ssl_.get()))) {
     write_blocked_ = false;
+    reads_left_ = shaking_ ? UINT32_MAX : kMostReads;
     // Goes on with what the socket did not take; whatever comes of it, the next recv tells.
     int result = SSL_do_handshake(ssl_.get());
     int error = SSL_get_error(ssl_.get(), result);
     pending_ = error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE;
   }
+  if (!write_blocked_) unstick();
   if (finishing_ && !finished_) {
     if (shaking_) {
       finished_ = true;

@@ -259,8 +259,8 @@ function openSession(client: Client, packet: ConnectPacket, proof: Uint8Array | 
     if (client.session !== session) return // it was gone before the store answered
     // Nothing may be delivered before CONNACK [MQTT-3.2.0-1], so the session gets its connection here.
     session.attach(client.connection, Math.min(packet.properties.receiveMaximum ?? 65535, settings.maxInflightMessages))
-    session.pump()
     context.events.tell('clientConnected', client.identity, present)
+    session.pump()
   })
 }
 

@@ -72,7 +72,8 @@ export const ping: Command = {
       process.stderr.write(`Error: ${cafile}: ${(error as Error).message}\n`)
       return ExitCode.Invalid
     }
-    process.stdout.write(`${answer}\n`)
+    const hint = answer === NO_ANSWER && cafile === undefined ? ' (a TLS port wants --cafile)' : ''
+    process.stdout.write(`${answer}${hint}\n`)
     return answer === SERVING ? ExitCode.Fine : ExitCode.Failed
   },
 }

@@ -12,6 +12,7 @@ import {
   exportStore,
   fromJson,
   importStore,
+  type TellDamage,
   toJson,
 } from '../../store/journal-tools.ts'
 import { StoreError } from '../../store/store-error.ts'
@@ -80,20 +81,32 @@ function check(directory: string): number {
 }
 
 function dump(directory: string): Promise<number> {
-  return print(dumped(directory))
+  return printWhole((tell) => dumped(directory, tell))
 }
 
-function* dumped(directory: string): Generator<string, void> {
-  for (const { path, offset, record } of dumpStore(directory))
+function* dumped(directory: string, tell: TellDamage): Generator<string, void> {
+  for (const { path, offset, record } of dumpStore(directory, tell))
     yield `{"file":${JSON.stringify(path)},"offset":${offset},"record":${toJson(record)}}`
 }
 
 function exportLines(directory: string): Promise<number> {
-  return print(exported(directory))
+  return printWhole((tell) => exported(directory, tell))
 }
 
-function* exported(directory: string): Generator<string, void> {
-  for (const record of exportStore(directory)) yield toJson(record)
+function* exported(directory: string, tell: TellDamage): Generator<string, void> {
+  for (const record of exportStore(directory, tell)) yield toJson(record)
+}
+
+/** Prints the lines; the exit code says whether anything had to be left out of them, standard error what. */
+async function printWhole(lines: (tell: TellDamage) => Iterable<string>): Promise<number> {
+  let isWhole = true
+  const printed = await print(
+    lines((sentence) => {
+      isWhole = false
+      process.stderr.write(`left out, damaged: ${sentence}\n`)
+    }),
+  )
+  return isWhole ? printed : ExitCode.Failed
 }
 
 async function importLines(directory: string): Promise<number> {

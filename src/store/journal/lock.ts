@@ -2,7 +2,8 @@
 // process started (numbers come again), boot, PID namespace and directory. A link is made in one step with all it says, and
 // needs no data block, so it works on a full disk. Whoever finds it asks /proc whether that process lives. A process of
 // another namespace (a container on the same volume) cannot be asked; its lock counts as long as its time is seen to
-// move, so the holder touches it every two seconds.
+// move, so the holder touches it every two seconds, and looks whether it is still its own: a process that stood still
+// (stopped, frozen, swapped out) may have been taken for dead.
 
 import { createHash } from 'node:crypto'
 import {
@@ -36,20 +37,26 @@ interface Holder {
   readonly place: string
 }
 
-export interface LockTimes {
+export interface LockOptions {
   /** Milliseconds a foreign lock is watched. */
   readonly watch?: number
+  /** Milliseconds between two looks at our own. */
+  readonly touch?: number | undefined
+  /** Somebody else has it now. */
+  readonly onLost?: () => void
 }
 
 export class DirectoryLock {
   readonly #path: string
   readonly #target: string
   readonly #touching: NodeJS.Timeout
+  readonly #onLost: () => void
 
-  private constructor(path: string, target: string) {
+  private constructor(path: string, target: string, { touch = TOUCH_INTERVAL, onLost = () => {} }: LockOptions) {
     this.#path = path
     this.#target = target
-    this.#touching = setInterval(() => this.#touch(), TOUCH_INTERVAL)
+    this.#onLost = onLost
+    this.#touching = setInterval(() => this.#touch(), touch)
     this.#touching.unref()
   }
 
@@ -57,15 +64,15 @@ export class DirectoryLock {
    * Takes the directory for this process.
    * @throws StoreError `locked`, naming the process that has it.
    */
-  static async take(directory: string, times: LockTimes = {}): Promise<DirectoryLock> {
+  static async take(directory: string, options: LockOptions = {}): Promise<DirectoryLock> {
     const path = join(directory, NAME)
     const own = ownHolder(directory)
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      if (create(path, textOf(own))) return new DirectoryLock(path, textOf(own))
+      if (create(path, textOf(own))) return new DirectoryLock(path, textOf(own), options)
       const found = targetOf(path)
       if (found === undefined) continue
       const holder = parse(found)
-      if (holder !== undefined && (await isHeld(path, holder, own, times.watch ?? WATCH_INTERVAL)))
+      if (holder !== undefined && (await isHeld(path, holder, own, options.watch ?? WATCH_INTERVAL)))
         throw new StoreError('locked', `${directory} is in use by ${nameOf(holder.pid)} (process ${holder.pid})`)
       removeStale(path, found)
     }
@@ -81,6 +88,12 @@ export class DirectoryLock {
   #touch(): void {
     const now = new Date()
     try {
+      const target = targetOf(this.#path)
+      if (target !== undefined && target !== this.#target) {
+        clearInterval(this.#touching)
+        this.#onLost()
+        return
+      }
       lutimesSync(this.#path, now, now)
     } catch {
       // A full or failing device: only other namespaces look at the time, and only at start.
