@@ -36,7 +36,7 @@ export class Context {
   readonly target: Target
   readonly webSocket: Target | undefined
   readonly patience: number
-  readonly trace = new Trace()
+  readonly trace: Trace
   readonly remarks: string[] = []
   readonly #unique: string
   readonly #clients: Client[] = []
@@ -48,6 +48,7 @@ export class Context {
     this.version = options.version
     this.features = options.features
     this.target = options.target
+    this.trace = new Trace(options.target.password)
     this.webSocket = options.webSocket
     this.patience = options.patience
     this.#unique = options.unique

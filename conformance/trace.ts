@@ -21,7 +21,13 @@ const MAX_HEX_BYTES = 256
 export class Trace {
   readonly events: TraceEvent[] = []
   readonly #begin = performance.now()
+  readonly #secret: Buffer
   #dropped = 0
+
+  /** The password of the run is left out of what was sent: reports are shown to others. */
+  constructor(password: string | undefined = undefined) {
+    this.#secret = Buffer.from(password ?? '')
+  }
 
   /** Milliseconds since the case began, one decimal. */
   now(): number {
@@ -35,7 +41,7 @@ export class Trace {
     }
     const event: TraceEvent = { at: this.now(), what, text }
     if (client !== undefined) event.client = client
-    if (bytes !== undefined) event.hex = hexText(bytes)
+    if (bytes !== undefined) event.hex = hexText(bytes, what === 'sent' ? secretIn(bytes, this.#secret) : undefined)
     this.events.push(event)
   }
 
@@ -49,10 +55,27 @@ export class Trace {
   }
 }
 
-/** `10 0c 00 04 …`, at most 256 bytes of it. */
-export function hexText(bytes: Uint8Array): string {
-  const shown = Buffer.from(bytes.subarray(0, MAX_HEX_BYTES))
-    .toString('hex')
-    .replace(/(..)(?!$)/g, '$1 ')
+const CONNECT = 1
+
+/** Where the password, or the beginning of it, ends a CONNECT; undefined if it does not. */
+function secretIn(bytes: Uint8Array, secret: Buffer): { from: number; to: number } | undefined {
+  if (secret.length === 0 || (bytes[0] ?? 0) >> 4 !== CONNECT) return undefined
+  const announced = Buffer.concat([Buffer.of(secret.length >> 8, secret.length & 0xff), secret])
+  const all = Buffer.from(bytes)
+  const whole = all.lastIndexOf(announced)
+  if (whole >= 0) return { from: whole + 2, to: whole + announced.length }
+  for (let length = announced.length - 1; length > 2; length--) {
+    if (all.subarray(-length).equals(announced.subarray(0, length))) {
+      return { from: all.length - length + 2, to: all.length }
+    }
+  }
+  return undefined
+}
+
+/** `10 0c 00 04 …`, at most 256 bytes of it; `**` for the bytes that are not to be seen. */
+function hexText(bytes: Uint8Array, hidden?: { from: number; to: number }): string {
+  const pair = (byte: number, index: number): string =>
+    hidden !== undefined && index >= hidden.from && index < hidden.to ? '**' : byte.toString(16).padStart(2, '0')
+  const shown = Array.from(bytes.subarray(0, MAX_HEX_BYTES), pair).join(' ')
   return bytes.length > MAX_HEX_BYTES ? `${shown} … (${bytes.length} bytes)` : shown
 }

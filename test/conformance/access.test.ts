@@ -1,5 +1,6 @@
 // The command against brokers that are not open to everybody: users, TLS, client certificates, wss.
 
+import { gunzipSync } from 'node:zlib'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Authority } from '../net/certificates.ts'
@@ -41,6 +42,18 @@ test('credentials may stand in the URL, and no report shows the password', async
   assert.is(code, 0, out)
   assert.match(out, /2 passed, 0 failed, 0 skipped/)
   assert.not.match(out, /secret/)
+})
+
+test('no report has the password, in letters or in hex: reports are shown to others', async () => {
+  const cases = ['--case', 'ping/answered,format/byte-by-byte,connect/packets-behind-connect,session/session-present']
+  for (const report of ['json', 'markdown', 'junit', 'terminal', 'html']) {
+    const { code, out } = await command([url, ...BOB, ...cases, '--report', report, '--traces'])
+    assert.is(code, 0, out)
+    const packed = /id="traces">([^<]+)</.exec(out)?.[1]
+    const whole = packed === undefined ? out : out + gunzipSync(Buffer.from(packed, 'base64')).toString()
+    assert.not.match(whole, /secret|73 65 63 72/)
+    if (report === 'json') assert.match(whole, /00 03 62 6f 62 00 06 \*\* \*\* \*\* \*\* \*\* \*\*"/)
+  }
 })
 
 test('with the wrong password nothing is judged: exit code 2, and why', async () => {
