@@ -312,11 +312,15 @@ Napi::Value raise_descriptor_limit(const Napi::CallbackInfo& info) {
   return pair;
 }
 
+/* exit() would wait for Node's pool of threads, and one of those may hang in a system call on a device that does not answer. */
+void end_process(const Napi::CallbackInfo& info) { _exit(info[0].As<Napi::Number>().Int32Value()); }
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   auto* data = new InstanceData;
   data->constructor = Napi::Persistent(ReactorObject::define(env));
   env.SetInstanceData(data);
   exports.Set("open", Napi::Function::New(env, open, "open"));
+  exports.Set("endProcess", Napi::Function::New(env, end_process, "endProcess"));
   exports.Set("sendDatagram", Napi::Function::New(env, send_datagram, "sendDatagram"));
   exports.Set("raiseDescriptorLimit", Napi::Function::New(env, raise_descriptor_limit, "raiseDescriptorLimit"));
   return exports;

@@ -38,7 +38,7 @@ void Walk::take(uint32_t records) {
     CHECK(peer && !peer->closed && (peer->opened || (peer->dialed && kind == wire::Kind::Closed)));
     if (!peer) continue;
     if (kind == wire::Kind::Packet) packet(*peer, w);
-    if (kind == wire::Kind::Overflowed) CHECK(w[3] > 0);
+    if (kind == wire::Kind::Overflowed) CHECK(w[3] + w[4] > 0);
     if (kind == wire::Kind::Ended) {
       CHECK(!peer->ended);
       peer->ended = true;

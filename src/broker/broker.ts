@@ -147,8 +147,8 @@ export class Broker implements ReactorReceiver {
       overload,
       retained: new RetainedStore({ settings, counters, throttled, journal, clock, memory: overload.memory }),
       sessions: undefined as unknown as SessionRegistry,
-      wills: new Wills(timers, clock, journal, counters, (clientId, will) =>
-        this.#guard(() => this.#own.publishWill(clientId, will)),
+      wills: new Wills(timers, clock, journal, counters, (clientId, will, done) =>
+        this.#guard(() => this.#own.publishWill(clientId, will, done)),
       ),
       publication: new Publication(outbox, kept, () => clock.now()),
       tap: (publication, clientId) => this.#tap(publication, clientId),
@@ -266,9 +266,14 @@ export class Broker implements ReactorReceiver {
 
   /**
    * Ends every client in order: wills without delay are published and stored, MQTT 5 clients hear 0x8B, output is
-   * flushed. Resolves when all connections are closed or `timeout` ms are over; the caller closes the reactor.
+   * flushed, the store is closed. Resolves when that is done, or after `timeout` ms at the latest: a client or a store that
+   * does not answer is left behind, and the log says so. The caller closes the reactor.
    */
   async close(timeout: number): Promise<void> {
+    const { clock, log, store } = this.#parts
+    const { journal } = this.#context
+    const end = clock.now() + timeout
+    const left = (share: number): number => Math.max(0, end - timeout * (1 - share) - clock.now())
     this.#closing = true
     const clients = this.#reactor.receivers().filter((receiver) => receiver instanceof Client)
     // First all wills, then all ends: those who watch others see them go.
@@ -277,15 +282,21 @@ export class Broker implements ReactorReceiver {
     const { serverReference } = this.settings
     const reasonCode = serverReference === '' ? ReasonCode.ServerShuttingDown : ReasonCode.UseAnotherServer
     for (const client of clients) client.end({ reason: 'the broker is closing', reasonCode })
-    await this.#context.journal.settle()
-    const until = this.#parts.clock.now() + timeout
-    while (this.#reactor.receivers().length > 0 && this.#parts.clock.now() < until) {
+    // What waits for the store can be answered when it has it; the last word to those who do not wait is on its way.
+    const isSettled = await within(left(0.6), journal.settle())
+    while (this.#reactor.receivers().length > 0 && left(0.8) > 0)
       await new Promise((resolve) => setTimeout(resolve, 10))
-    }
-    await this.#context.journal.settle()
+    const connections = this.#reactor.receivers().length
+    if (connections > 0) log.warn({ connections }, 'closing: connections that did not end in time are cut off')
+    if (isSettled) await within(left(0.85), journal.settle())
     this.#timers.close()
     this.#throttled.close()
-    await this.#parts.store.close()
+    const { unstoredRecords: records } = journal
+    if (!(await within(left(1), store.close())) || records > 0)
+      log.warn(
+        { records },
+        'closing: the store does not answer or fails; what it had not stored is abandoned, unacknowledged',
+      )
   }
 
   #storeFailed(error: unknown): void {
@@ -346,6 +357,19 @@ export class Broker implements ReactorReceiver {
       this.handleBug(error)
       return undefined
     }
+  }
+}
+
+/** Waits for the promise, and no longer than so many milliseconds; whether it was in time. */
+async function within(ms: number, promise: Promise<void>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms)
+  })
+  try {
+    return await Promise.race([promise.then(() => true), late])
+  } finally {
+    clearTimeout(timer)
   }
 }
 

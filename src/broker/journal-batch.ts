@@ -58,6 +58,11 @@ export class JournalBatch {
     return this.#live === 0
   }
 
+  /** Records and messages in it. */
+  get size(): number {
+    return this.#live
+  }
+
   /** Appends a record and returns its place. */
   add(record: JournalRecord): number {
     this.#live++

@@ -30,6 +30,8 @@ export abstract class JournalCommits {
   protected appended = 0
   protected appendedAtBegin = 0
   #committing: Promise<void> | undefined
+  /** Records the store was given and has not confirmed. */
+  #withStore = 0
   #isScheduled = false
   #waiters = new Set<JournalWaiter>()
   #forRoom: (() => void)[] = []
@@ -70,6 +72,11 @@ export abstract class JournalCommits {
     return this.parts.store.shortage !== undefined
   }
 
+  /** Records collected and not confirmed by the store: what depends on them was not acknowledged. */
+  get unstoredRecords(): number {
+    return this.#withStore + this.batch.size
+  }
+
   /** Whether more must not be collected for now: the store is behind, fails, or is nearly full. */
   get isBlocked(): boolean {
     return this.takesNothingNew || this.batch.bytes >= this.parts.limit
@@ -103,6 +110,7 @@ export abstract class JournalCommits {
     const batch = this.batch
     this.batch = new JournalBatch(batch.ticket + 1)
     const records = batch.finish((stored) => this.messageRecord(stored))
+    this.#withStore = records.length
     this.#handOver(records, batch.ticket)
     this.#tellRoom()
   }
@@ -116,6 +124,7 @@ export abstract class JournalCommits {
 
   #committed(ticket: number): void {
     this.#committing = undefined
+    this.#withStore = 0
     this.commits++
     this.storedTicket = ticket
     if (this.isFailing) {

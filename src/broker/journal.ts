@@ -157,7 +157,8 @@ export class Journal extends JournalCommits {
     this.append({ type: 'session-opened', clientId, protocolVersion: 5, expiryInterval: Infinity })
   }
 
-  groupQueued(name: string, message: Message): void {
+  /** `delivery`: the place in the group's queue, if it is in one. */
+  groupQueued(name: string, message: Message, delivery?: Delivery): void {
     const { qos, retain } = message
     if (this.isVolatile || qos === 0) return
     const stored = this.#stored(message)
@@ -167,6 +168,7 @@ export class Journal extends JournalCommits {
     const clientId = GROUP_MARK + name
     const subscriptionIdentifiers: readonly number[] = []
     this.append({ type: 'message-queued', clientId, message: stored.number, qos, retain, subscriptionIdentifiers })
+    if (delivery !== undefined) delivery.recordedIn = this.batch.ticket
   }
 
   groupTaken(name: string, message: Message): void {
@@ -175,7 +177,7 @@ export class Journal extends JournalCommits {
     this.#dereference(message.stored)
   }
 
-  /** The group ended, with what waited there. */
+  /** The group ended, and with it what had come back to it. */
   groupRemoved(name: string, waiting: Iterable<Message>): void {
     if (this.isVolatile) return
     this.sessionRemoved(GROUP_MARK + name)

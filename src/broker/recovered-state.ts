@@ -8,7 +8,6 @@ import type {
   SubscriptionSet,
   WillSet,
 } from '../store/journal-record.ts'
-import { GROUP_MARK } from './journal.ts'
 import { type RecoveredDelivery, RecoveredQueue } from './recovered-queue.ts'
 
 export interface RecoveredInflight extends RecoveredDelivery {
@@ -225,7 +224,7 @@ export class RecoveredState<B> {
     const { queue } = this.#session(clientId)
     // Far back in a queue, and needed nowhere else: it is read again when its turn comes.
     const isFar = queue.size >= this.#window.messages || queue.bytes >= this.#window.bytes
-    if (isFar && known.references === 1 && !clientId.startsWith(GROUP_MARK)) this.#leaveOnDisk(known)
+    if (isFar && known.references === 1) this.#leaveOnDisk(known)
     queue.push({ message, qos, retain, subscriptionIdentifiers }, known.size)
   }
 

@@ -15,6 +15,7 @@ import { type Bodies, type RecoveredInflight, type RecoveredSession, RecoveredSt
 import { Session } from './session.ts'
 import { SessionQueue } from './session-queue.ts'
 import type { SharedGroup } from './shared-subscriptions.ts'
+import type { WaitingQueue } from './waiting-queue.ts'
 import type { Will } from './wills.ts'
 
 /** What was put back, for the log. */
@@ -114,13 +115,12 @@ class Recovery {
       if (known !== undefined && known.body === undefined) missing.add(number)
     }
     const { windowMessages, windowBytes } = this.#context.pager
-    for (const [clientId, { queue, inflight }] of this.#state.sessions) {
-      const isGroup = clientId.startsWith(GROUP_MARK)
+    for (const { queue, inflight } of this.#state.sessions.values()) {
       for (const { message, isReleased } of inflight.values()) if (!isReleased) need(message)
       let messages = 0
       let bytes = 0
       for (const { message } of queue) {
-        if (!isGroup && (messages >= windowMessages || bytes >= windowBytes)) break
+        if (messages >= windowMessages || bytes >= windowBytes) break
         const known = this.#state.known(message)
         if (known === undefined || this.#monotonic(known.expiresAt) <= this.#now) continue
         messages++
@@ -178,7 +178,9 @@ class Recovery {
     // Not before: what the journal says already it need not be told again.
     session.isStored = !journal.isVolatile
     this.#inflight(session, recovered)
-    this.#queue(session, recovered)
+    const queue = new SessionQueue(this.#context, session)
+    this.#fill(queue, recovered, true)
+    if (queue.size > 0) session.queue = queue
     if (recovered.inbound.size > 0) {
       session.inbound = new InboundQos2(65535)
       for (const packetId of recovered.inbound) session.inbound.add(packetId)
@@ -199,21 +201,21 @@ class Recovery {
     }
   }
 
-  #queue(session: Session, { queue }: RecoveredSession): void {
+  /** `isLimited`: what is over the limits, which may have been lowered, is dropped. */
+  #fill(restored: WaitingQueue, { queue }: RecoveredSession, isLimited: boolean): void {
     const { counters, journal, pager } = this.#context
-    const restored = new SessionQueue(this.#context, session)
     for (const entry of queue) {
       const known = this.#state.known(entry.message)
       if (known === undefined) continue
       const { size } = known
       const expiresAt = this.#monotonic(known.expiresAt)
       const isExpired = expiresAt <= this.#now
-      if (isExpired || !restored.fits(size)) {
+      if (isExpired || (isLimited && !restored.fits(size))) {
         if (isExpired) counters.droppedExpired++
-        else counters.droppedQueueFull++ // the limit was lowered
-        session.countDropped(isExpired ? 'expired' : 'queueFull')
+        else counters.droppedQueueFull++
+        restored.countDropped(isExpired ? 'expired' : 'queueFull')
         this.#counts.expired += isExpired ? 1 : 0
-        journal.pagedDropped(session.clientId, entry.message)
+        journal.pagedDropped(restored.recordName, entry.message)
         this.#leave(entry.message)
         continue
       }
@@ -226,34 +228,20 @@ class Recovery {
         this.#leave(number)
       } else restored.restore(delivery)
     }
-    if (restored.size > 0) session.queue = restored
   }
 
   /** What waited for a shared group; nobody's, if all its members are gone. */
-  #group(clientId: string, { queue }: RecoveredSession): void {
+  #group(clientId: string, recovered: RecoveredSession): void {
     const { journal, router } = this.#context
     const name = clientId.slice(GROUP_MARK.length)
     const group = router.sharedGroup(name)
     if (group === undefined) {
-      const waiting = [...queue].flatMap((entry) => this.#message(entry.message, entry.retain)?.hold() ?? [])
-      journal.groupRemoved(name, waiting)
-      for (const message of waiting) message.release()
+      journal.groupRemoved(name, [])
+      for (const { message } of recovered.queue) this.#leave(message)
       return
     }
-    group.restored()
-    for (const entry of queue) {
-      const message = this.#message(entry.message, entry.retain)?.hold()
-      if (message === undefined) continue
-      if (message.expiresAt > this.#now) {
-        group.restore(message)
-        this.#counts.queued++
-        continue
-      }
-      journal.groupTaken(name, message)
-      message.release()
-      this.#context.counters.droppedExpired++
-      this.#counts.expired++
-    }
+    // What had come back to it from its members was over its limits before, too.
+    group.restored((queue) => this.#fill(queue, recovered, false))
   }
 
   /**

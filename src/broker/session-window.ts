@@ -43,6 +43,8 @@ export class SessionWindow {
   readonly clientId: string
   /** The store knows it: every change is recorded. */
   isStored = false
+  /** The ticket that has every PUBREC of the client: no PUBREL may be seen before it is stored. */
+  protected receivedTicket = 0
   /** QoS 2 messages sent as soon as their identifiers are stored. */
   #unstored: UnstoredMessages | undefined
   /** Largest packet the client takes [MQTT-3.1.2-24]. */
@@ -88,9 +90,9 @@ export class SessionWindow {
   }
 
   /** Over its Maximum Packet Size: dropped as if it had been sent [MQTT-3.1.2-25]. */
-  protected countTooLarge(): void {
-    this.context.counters.droppedTooLarge++
-    this.countDropped('tooLarge')
+  countTooLarge(count = 1): void {
+    this.context.counters.droppedTooLarge += count
+    this.countDropped('tooLarge', count)
     this.context.dropped(this.clientId, 'larger than its Maximum Packet Size')
   }
 
@@ -232,8 +234,7 @@ export class SessionWindow {
       if (left <= 0 || this.outstanding >= this.receiveMaximum) return left
       const delivery = inflight!.message(packetId)
       if (inflight!.state(packetId) === 'released') {
-        this.#sendPubrel(connection, packetId)
-        left -= 4
+        left -= this.#sendPubrel(connection, packetId)
       } else if (delivery !== undefined && this.#fits(delivery)) {
         left -= this.#write(connection, delivery, packetId, true)
       } else {
@@ -319,8 +320,14 @@ export class SessionWindow {
     return packetSize(delivery, middle)
   }
 
-  #sendPubrel(connection: Connection, packetId: number): void {
+  /**
+   * Sends PUBREL again, unless the answer to its PUBREC still waits for the store. Were it sent then, and the record lost in a
+   * crash, the message would be sent again to a client that has forgotten the identifier, and takes it for a new one.
+   */
+  #sendPubrel(connection: Connection, packetId: number): number {
+    if (this.isStored && this.receivedTicket > this.context.journal.storedTicket) return 0
     this.context.outbox.sendShort(connection, PUBREL | 0x0200 | ((packetId >> 8) << 16) | ((packetId & 255) << 24), 4)
+    return 4
   }
 }
 

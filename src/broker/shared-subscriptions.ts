@@ -2,8 +2,8 @@
 // in turn among those that can take it now. What nobody can take waits in the group's own queue, once, not once a member;
 // what a member did not acknowledge before its connection ended comes back to the group [MQTT-4.8.2-4].
 import type { QoS } from '../mqtt/qos.ts'
-import { MessageQueue } from '../qos/message-queue.ts'
 import type { BrokerContext } from './context.ts'
+import { GroupQueue } from './group-queue.ts'
 import { GROUP_MARK } from './journal.ts'
 import { Message } from './message.ts'
 import type { Publication } from './publication.ts'
@@ -43,7 +43,7 @@ export class SharedGroup {
   #next = 0
   /** What came back from members that are gone, in its order; before the queue. */
   #returned: Message[] = []
-  #queue: MessageQueue<Message> | undefined
+  #queue: GroupQueue | undefined
   /** A member's session is stored, so what waits here is too. */
   #isStored = false
   /** When `dropExpired` last looked. */
@@ -71,7 +71,11 @@ export class SharedGroup {
 
   /** How records name it beside the sessions; undefined while it is in none. */
   get storedName(): string | undefined {
-    return this.#isStored ? GROUP_MARK + this.filter : undefined
+    return this.#isStored ? this.recordName : undefined
+  }
+
+  get recordName(): string {
+    return GROUP_MARK + this.filter
   }
 
   /** As its members subscribe it: `$share/ShareName/filter`. */
@@ -85,20 +89,12 @@ export class SharedGroup {
     this.drain()
   }
 
-  /** A journal remembers it: what waits here is stored already. */
-  restored(): void {
+  /** A journal remembers it: its queue is filled with what waits here and is recorded already. */
+  restored(fill: (queue: GroupQueue) => void): void {
     this.#isStored = true
-  }
-
-  /** Puts back a message that a journal remembers; it is recorded already. The group takes over the reference. */
-  restore(message: Message): void {
-    this.#queue ??= new MessageQueue<Message>(this.#context.queueLimits)
-    if (!this.#queue.push(message, message.size)) {
-      this.#returned.push(message) // what came back to the group was over its limit before, too
-      return
-    }
-    this.#context.counters.messagesQueued++
-    this.#context.counters.bytesQueued += message.size
+    const queue = new GroupQueue(this.#context, this)
+    fill(queue)
+    if (queue.size > 0) this.#queue = queue
   }
 
   /** From now on what waits here outlives the process. */
@@ -107,7 +103,8 @@ export class SharedGroup {
     this.#isStored = true
     this.#context.journal.groupOpened(this.filter)
     for (const message of this.#returned) this.#context.journal.groupQueued(this.filter, message)
-    for (const message of this.#queue ?? []) this.#context.journal.groupQueued(this.filter, message)
+    for (const delivery of this.#queue?.inMemory() ?? [])
+      this.#context.journal.groupQueued(this.filter, delivery.message, delivery)
   }
 
   /** A member leaves; with the last one goes what waited for the group. */
@@ -129,19 +126,10 @@ export class SharedGroup {
       this.#countFull()
       return
     }
-    this.#queue ??= new MessageQueue<Message>(this.#context.queueLimits)
-    const { counters } = this.#context
-    const size = 2 + publication.topicLength + publication.payloadLength
-    if (!this.#hasRoom(this.#queue, size)) {
-      if (this.#queue.size === 0) this.#queue = undefined
-      return
-    }
-    const message = publication.keep().hold()
-    this.#queue.push(message, size)
-    if (this.#isStored) this.#context.journal.groupQueued(this.filter, message)
-    counters.messagesQueued++
-    counters.bytesQueued += size
-    this.#callOnline()
+    this.#queue ??= new GroupQueue(this.#context, this)
+    this.#queue.add(publication, qos, publication.retain, undefined)
+    if (this.#queue.size === 0) this.#queue = undefined
+    else this.callOnline()
   }
 
   /** Takes back what a member that is gone had not acknowledged. The group takes over the reference. */
@@ -152,45 +140,36 @@ export class SharedGroup {
     }
     this.#returned.push(message)
     if (this.#isStored) this.#context.journal.groupQueued(this.filter, message)
-    this.#callOnline()
+    this.callOnline()
   }
 
   /** Gives back what has expired while it waited. Asked once a member, done once. */
   dropExpired(now: number): void {
     if (this.#queue === undefined || this.#sweptAt === now) return
     this.#sweptAt = now
-    this.#queue.remove((message) => {
-      if (message.expiresAt > now) return false
-      this.#unqueued(message)
-      this.#context.counters.droppedExpired++
-      if (this.#isStored) this.#context.journal.groupTaken(this.filter, message)
-      message.release()
-      return true
-    })
+    this.#queue.dropExpired(now)
+    if (this.#queue.size === 0) this.#queue = undefined
   }
 
-  /** Gives members what waits, as long as one can take it. */
+  /** Gives members what waits, as long as one can take it; what is on disk when it has been read. */
   drain(): void {
     while (this.backlog > 0) {
-      const next = this.#returned[0] ?? this.#queue!.peek()!
-      const member = this.#choose(next.qos, next)
-      if (member === undefined) {
-        this.#callOnline()
-        return
+      const next = this.#returned[0] ?? this.#queue!.peek()?.message
+      const member = next === undefined ? undefined : this.#choose(next.qos, next)
+      if (next === undefined || member === undefined) {
+        this.callOnline()
+        break
       }
-      if (this.#returned.length > 0) {
-        this.#returned.shift()
-      } else {
-        this.#queue!.shift()
-        this.#unqueued(next)
-      }
+      if (this.#returned.length > 0) this.#returned.shift()
+      else this.#queue!.take()
       // The member's record comes first: between the two the message must not be nobody's.
       next.hold()
       member.session.deliverShared(next, member)
       if (this.#isStored) this.#context.journal.groupTaken(this.filter, next)
       next.release()
     }
-    this.#queue = undefined
+    if (this.#queue?.size === 0) this.#queue = undefined
+    else if (this.#members.some(({ session }) => session.connection !== undefined)) this.#queue?.readAhead()
   }
 
   /**
@@ -219,59 +198,26 @@ export class SharedGroup {
   }
 
   /** Something waits: members look here when they have room again. */
-  #callOnline(): void {
+  callOnline(): void {
     for (const { session } of this.#members) session.hasSharedBacklog = true
-  }
-
-  /** As in a session: whether the queue takes `size` bytes more, with room made if the oldest are to be dropped. */
-  #hasRoom(queue: MessageQueue<Message>, size: number): boolean {
-    const { overload } = this.#context
-    if (!overload.memory.takesMessage(size, queue.bytes)) {
-      this.#dropped('memory')
-      return false
-    }
-    const dropsOldest = overload.settings.slowReaderPolicy === 'drop_oldest'
-    const dropOldest = (victim: Message): void => {
-      this.#context.counters.droppedQueueFull++
-      this.#dropped('queue of the shared subscription full')
-      this.#unqueued(victim)
-      if (this.#isStored) this.#context.journal.groupTaken(this.filter, victim)
-      victim.release()
-    }
-    if (queue.makeRoom(size, dropsOldest ? dropOldest : undefined)) return true
-    this.#context.counters.droppedQueueFull++
-    this.#dropped('queue of the shared subscription full')
-    return false
   }
 
   /** QoS 0 that no member could take: absent members miss nothing they were owed, congested ones do. */
   #countFull(): void {
     if (!this.#members.some(({ session }) => session.connection !== undefined)) return
     this.#context.counters.droppedGroupFull++
-    this.#dropped('output of every member of the shared subscription full')
-  }
-
-  #dropped(why: string): void {
-    this.#context.dropped(this.filter, why)
-  }
-
-  #unqueued(message: Message): void {
-    this.#context.counters.messagesQueued--
-    this.#context.counters.bytesQueued -= message.size
+    this.#context.dropped(this.filter, 'output of every member of the shared subscription full')
   }
 
   #end(): void {
     if (this.#isStored) {
-      this.#context.journal.groupRemoved(this.filter, [...this.#returned, ...(this.#queue ?? [])])
+      this.#context.journal.groupRemoved(this.filter, this.#returned)
+      this.#queue?.forgetRecords()
     }
     this.#isStored = false
     for (const message of this.#returned) message.release()
     this.#returned = []
-    for (let next = this.#queue?.shift(); next !== undefined; next = this.#queue?.shift()) {
-      this.#unqueued(next)
-      this.#context.counters.droppedSessionEnded++
-      next.release()
-    }
+    this.#queue?.end()
     this.#queue = undefined
   }
 }

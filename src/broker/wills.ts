@@ -42,6 +42,9 @@ class DelayedWill implements Deadline {
   }
 }
 
+/** Publishes a will, if its client may; `done` is called when that is over, in the same call as what it caused. */
+export type PublishWill = (clientId: string, will: Will, done: () => void) => void
+
 /** Wills published in one turn; more wait for the next ones, so that 10,000 lost clients do not make everybody else wait. */
 const WILLS_A_TURN = 100
 
@@ -51,18 +54,14 @@ export class Wills {
   #publishedThisTurn = 0
   readonly #counters: Counters
   readonly #delayed = new Map<string, DelayedWill>()
+  /** An authorizer is asked about them: recorded until it has answered, for a crash may come first. One a client. */
+  readonly #asked = new Map<string, Will>()
   readonly #timers: Timers
   readonly #clock: Clock
   readonly #journal: Journal
-  readonly #publish: (clientId: string, will: Will) => void
+  readonly #publish: PublishWill
 
-  constructor(
-    timers: Timers,
-    clock: Clock,
-    journal: Journal,
-    counters: Counters,
-    publish: (clientId: string, will: Will) => void,
-  ) {
+  constructor(timers: Timers, clock: Clock, journal: Journal, counters: Counters, publish: PublishWill) {
     this.#timers = timers
     this.#clock = clock
     this.#journal = journal
@@ -78,6 +77,7 @@ export class Wills {
   /** A will was accepted with its client's CONNECT. */
   record(clientId: string, will: Will): void {
     this.#publishWaiting(clientId) // else the end of that one would be taken for the end of this
+    this.#asked.delete(clientId) // one that is still asked about: this record takes the place of its own
     this.#journal.willSet(clientId, will, false)
   }
 
@@ -156,7 +156,11 @@ export class Wills {
 
   #publishNow(clientId: string, will: Will): void {
     this.#publishedThisTurn++
-    this.#publish(clientId, will)
-    this.#journal.willRemoved(clientId)
+    this.#asked.set(clientId, will)
+    this.#publish(clientId, will, () => {
+      if (this.#asked.get(clientId) !== will) return
+      this.#asked.delete(clientId)
+      this.#journal.willRemoved(clientId)
+    })
   }
 }

@@ -2,12 +2,12 @@
 // of things: open, recover, commit, close. Writing is in journal/commit-queue.ts and segment-writer.ts, reading back in
 // recovery.ts, getting rid of what is dead in compactor.ts. Why it is built this way: docs/durability.md.
 
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DurableStore, JournalRecord, MessageStored } from './durable-store.ts'
 import { CommitQueue } from './journal/commit-queue.ts'
 import { Compactor } from './journal/compactor.ts'
-import { fileName, HEADER_BYTES } from './journal/file-format.ts'
+import { fileName } from './journal/file-format.ts'
+import { makeDirectory } from './journal/file-io.ts'
 import { FreeSpace } from './journal/free-space.ts'
 import { DirectoryLock } from './journal/lock.ts'
 import type { MessageIndex } from './journal/message-index.ts'
@@ -130,7 +130,7 @@ export class JournalStore implements DurableStore {
   async open(): Promise<void> {
     if (this.#state !== 'new') throw new Error('a store is opened once')
     const { directory } = this.#options
-    await mkdir(directory, { recursive: true, mode: 0o750 })
+    makeDirectory(directory)
     this.#lock = await DirectoryLock.take(directory)
     try {
       this.#recovery = new Recovery(directory, {
@@ -205,10 +205,9 @@ export class JournalStore implements DurableStore {
       maxWaitingBytes: this.#options.maxWaitingBytes ?? MAX_WAITING_BYTES,
       metrics: this.#metrics,
       tell: (event) => this.#tell(event),
-      wrote: ({ fileId, startsFile, bytes, firstMessage }) => {
+      wrote: ({ fileId, startsFile, bytes, pieces }) => {
         if (startsFile) index.add(fileId, join(directory, fileName(fileId, 'journal')))
-        const { end } = writer
-        index.note(fileId, startsFile ? HEADER_BYTES : end - bytes, end, firstMessage)
+        index.note(fileId, pieces, writer.end - bytes, writer.end)
         space.wrote(bytes)
       },
     })

@@ -34,9 +34,9 @@ export function checkStore(directory: string): StoreReport {
   const reader = new JournalReader()
   const perFile = new Map(sources.map(({ path, end }) => [path, { path, bytes: end, records: 0 }]))
   const records: Record<string, number> = {}
-  for (const frame of reader.frames(sources)) {
-    perFile.get(frame.source.path)!.records += frame.records.length
-    for (const { type } of frame.records) records[type] = (records[type] ?? 0) + 1
+  for (const commit of reader.commits(sources)) {
+    perFile.get(commit.source.path)!.records += commit.records.length
+    for (const { type } of commit.records) records[type] = (records[type] ?? 0) + 1
   }
   const sentence = ({ source, offset, reason }: { source: Source; offset: number; reason: string }): string =>
     `${source.path}: ${reason} at byte ${offset}`
@@ -53,7 +53,7 @@ export function checkStore(directory: string): StoreReport {
 export function* dumpStore(
   directory: string,
 ): Generator<{ path: string; offset: number; record: JournalRecord }, void> {
-  for (const { source, offset, records } of new JournalReader().frames(surveyDirectory(directory).sources))
+  for (const { source, offset, records } of new JournalReader().commits(surveyDirectory(directory).sources))
     for (const record of records) yield { path: source.path, offset, record }
 }
 
@@ -61,17 +61,18 @@ export function* dumpStore(
 export function* exportStore(directory: string): Generator<JournalRecord, void> {
   const { sources } = surveyDirectory(directory)
   const state = new LiveState()
-  for (const { records } of new JournalReader({ skipBodies: true }).frames(sources))
+  for (const { records } of new JournalReader({ skipBodies: true }).commits(sources))
     for (const record of records) state.apply(record)
   yield* state.withoutMessages()
-  for (const { records } of new JournalReader().frames(sources))
+  for (const { records } of new JournalReader().commits(sources))
     for (const record of records) if (record.type === 'message-stored' && state.claim(record.message)) yield record
   yield* state.references()
 }
 
 /**
- * Fills a new store, in a directory that is empty or not there yet; returns how many records.
- * @throws Error if there is a store already.
+ * Fills a new store, in a directory that is empty or not there yet; returns how many records. All or nothing: when it fails,
+ * also because the records end with an error, no store is left there.
+ * @throws StoreError `exists` if there is a store already; else what the records or the file system say.
  */
 export async function importStore(
   directory: string,
@@ -79,21 +80,37 @@ export async function importStore(
 ): Promise<number> {
   const store = new JournalStore({ directory })
   await store.open()
+  let isOurs = false
   try {
     for await (const _ of store.recover()) throw new StoreError('exists', `${directory} holds a store already`)
-    let count = 0
-    let batch: JournalRecord[] = []
-    for await (const record of records) {
-      count++
-      if (batch.push(record) < IMPORT_BATCH) continue
-      await store.commit(batch)
-      batch = []
+    isOurs = true
+    return await fill(store, records)
+  } catch (error) {
+    if (isOurs) {
+      await store.close()
+      const { sources } = surveyDirectory(directory)
+      for (const source of sources) await discard(source)
     }
-    await store.commit(batch)
-    return count
+    throw error
   } finally {
     await store.close()
   }
+}
+
+async function fill(
+  store: JournalStore,
+  records: Iterable<JournalRecord> | AsyncIterable<JournalRecord>,
+): Promise<number> {
+  let count = 0
+  let batch: JournalRecord[] = []
+  for await (const record of records) {
+    count++
+    if (batch.push(record) < IMPORT_BATCH) continue
+    await store.commit(batch)
+    batch = []
+  }
+  await store.commit(batch)
+  return count
 }
 
 /**

@@ -144,4 +144,37 @@ test('a QoS 2 message leaves when its packet identifier is stored, a QoS 1 messa
   assert.equal(written(), ['two'])
 })
 
+test('[MQTT-4.3.3-1] no PUBREL is sent before its PUBREC is stored: not by a retry, nor to a session that is resumed', async () => {
+  for (const way of ['retry', 'resume'] as const) {
+    const store = new SlowStore({ automatic: true })
+    await store.open()
+    const rig = new Rig({ store, settings: { retryInterval: 1000, maxInflightMessages: 1 } })
+    const session = rig.connected('stays', { expiry: 100 })
+    session.subscribe('t', OPTIONS, 0)
+    rig.publish('t', 'x', { qos: 2 })
+    await settled()
+    await settled()
+    const { packetId } = rig.reactor.take().written[0]!
+    if (way === 'resume') {
+      session.detach()
+      rig.context.wire.memory.queued.fill(1e9)
+      rig.attach(session) // its output is full: what is to be resent waits
+      rig.context.wire.memory.queued.fill(0)
+    }
+    store.automatic = false
+    session.received(packetId, 0)
+    await settled()
+    if (way === 'retry') {
+      rig.clock.advance(5000)
+      session.retry(rig.clock.now() - 1000, 10)
+    } else session.pump()
+    assert.equal(sent(rig), [], way)
+    store.release()
+    await settled()
+    rig.clock.advance(5000)
+    session.retry(rig.clock.now() - 1000, 10)
+    assert.equal(sent(rig), ['62020001'], way)
+  }
+})
+
 test.run()

@@ -72,6 +72,7 @@ export const SETTINGS: BrokerSettings = {
   mqtt5SessionExpiry: 3600,
   maxUnstoredBytes: 16 << 20,
   willGracePeriod: 30_000,
+  hookTimeout: 30_000,
   shortcutAfter: 8,
   maxRetainedMessages: 1000,
   maxRetainedBytes: 1 << 20,
@@ -163,6 +164,8 @@ export class Rig {
   readonly context: BrokerContext
   /** Wills published so far. */
   readonly wills: [clientId: string, will: Will][] = []
+  /** An authorizer that answers at once; a test may put another in its place. */
+  publishWill: (done: () => void) => void = (done) => done()
   readonly #wheel: DeadlineWheel<Deadline>
 
   constructor(options: RigOptions = {}) {
@@ -216,7 +219,10 @@ export class Rig {
       overload,
       retained: new RetainedStore({ settings, counters, throttled, journal, clock, memory: overload.memory }),
       sessions: undefined as unknown as SessionRegistry,
-      wills: new Wills(timers, clock, journal, counters, (clientId, will) => this.wills.push([clientId, will])),
+      wills: new Wills(timers, clock, journal, counters, (clientId, will, done) => {
+        this.wills.push([clientId, will])
+        this.publishWill(done)
+      }),
       publication: new Publication(outbox, kept, () => clock.now()),
       tap: () => {},
       queuedBytes: (connection) => reactor.memory.queued[connection.slot]!,

@@ -127,4 +127,28 @@ test('the store hears of a will with CONNECT, of its delay, and when it is over'
   )
 })
 
+test('a will an authorizer is still asked about is recorded until it has answered, or another one has taken its place', async () => {
+  const store = new SlowStore({ automatic: true })
+  await store.open()
+  const rig = new Rig({ store })
+  const answers: (() => void)[] = []
+  rig.publishWill = (done) => answers.push(done)
+  const { wills } = rig.context
+  const recorded = () => store.records.map(({ type }) => type)
+  wills.record('a', will())
+  wills.connectionLost('a', will(), 100)
+  await settled()
+  assert.equal(recorded(), ['will-set'], 'after a crash it is due')
+  answers[0]!()
+  await settled()
+  assert.equal(recorded(), ['will-set', 'will-removed'])
+
+  wills.record('a', will())
+  wills.connectionLost('a', will(), 100)
+  wills.record('a', will({ topic: 'next' }))
+  answers[1]!()
+  await settled()
+  assert.is(store.records.at(-1)?.type, 'will-set', 'the record of the next connection stays')
+})
+
 test.run()

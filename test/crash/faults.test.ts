@@ -1,6 +1,6 @@
 // The broker on a disk that fails, fills up, takes half a write, or takes the broker down in the middle of a call, and then a
 // kill -9 on top: the books of all clients balance. The disk is support/native/faults.c, between the broker and its calls.
-// Six rounds, from a fault by chance on through the list; MARTLET_CRASH_ROUNDS says otherwise.
+// Six rounds, from a fault by chance on through the list; MARTLET_CRASH_ROUNDS says otherwise; a failure says the seed, MARTLET_SEED.
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,6 +8,7 @@ import { test as uvu } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type BrokerUnderTest, startBroker } from '../support/broker-process.ts'
 import { Faults } from '../support/faults.ts'
+import { seededChances } from '../support/power-loss.ts'
 import { type Case, longSize, longTests, skipped, target } from '../support/target.ts'
 import { Crew } from './crew.ts'
 
@@ -49,13 +50,14 @@ const WEATHERS: readonly Weather[] = [
   },
 ]
 const ROUNDS = Number(process.env.MARTLET_CRASH_ROUNDS ?? (longTests ? longSize(100) : 6))
-const FIRST = Math.floor(Math.random() * WEATHERS.length)
+const { chance: below, again } = seededChances()
+const FIRST = below(WEATHERS.length)
 /** Small enough for segments to be closed and compacted in every round. */
 const SEGMENT = 64 << 10
 /** Acknowledgements before and after a fault. */
 const SOME = 400
 
-const chance = (most: number): number => 1 + Math.floor(Math.random() * most)
+const chance = (most: number): number => 1 + below(most)
 
 test(`${ROUNDS} failures of the disk, each with a kill: no acknowledged message lost, no QoS 2 message twice, order kept`, async () => {
   const folder = mkdtempSync(join(tmpdir(), 'faults-'))
@@ -68,6 +70,9 @@ test(`${ROUNDS} failures of the disk, each with a kill: no acknowledged message 
     const broker = await startBroker({ settings: settings(directory) })
     await crew.settle(broker)
     await broker.stopCleanly()
+  } catch (error) {
+    console.error(again)
+    throw error
   } finally {
     await crew.lost()
     rmSync(folder, { recursive: true, force: true })

@@ -1,7 +1,7 @@
 // The plug is pulled while the broker works. Its calls and what it sends are written down in their order; from them a disk is
 // made that kept nothing but what it had to, cut anywhere; and a broker that starts on it has every message that had been
-// acknowledged up to there. MARTLET_CRASH_ROUNDS says how often the plug is pulled.
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+// acknowledged up to there. MARTLET_CRASH_ROUNDS says how often the plug is pulled, MARTLET_SEED where (a failure says it).
+import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test as uvu } from 'uvu'
@@ -10,7 +10,7 @@ import { startBroker } from '../support/broker-process.ts'
 import { closeBrokers, listen } from '../support/embedded.ts'
 import { Faults } from '../support/faults.ts'
 import * as packets from '../support/packets.ts'
-import { type Call, chances, readCalls, SimulatedDisk } from '../support/power-loss.ts'
+import { type Call, readCalls, SimulatedDisk, seededChances } from '../support/power-loss.ts'
 import { closeClients, RawClient } from '../support/raw-client.ts'
 import { type Case, longSize, longTests, skipped, target } from '../support/target.ts'
 
@@ -95,7 +95,7 @@ async function pullPlugs(calls: readonly Call[], directory: string, folder: stri
     calls.some(({ name, path }) => name === 'rename' && path.includes('checkpoint')),
     'it was compacted',
   )
-  const chance = chances(1 + (Date.now() % 2147483646))
+  const { chance, again } = seededChances()
   const plugs = new Set(Array.from({ length: ROUNDS }, () => chance(calls.length)))
   const disk = new SimulatedDisk(directory)
   const acknowledged: number[] = []
@@ -105,13 +105,23 @@ async function pullPlugs(calls: readonly Call[], directory: string, folder: stri
     if (!plugs.has(at)) continue
     const left = join(folder, `left-${at}`)
     disk.losePower(left, chance)
-    await check(left, acknowledged)
+    await check(left, acknowledged).catch((error: Error) => {
+      // The calls are other ones in every run, so what is needed most is what was left.
+      keep(left, folder)
+      error.message = `plug ${at} of ${calls.length} calls, ${again}: ${error.message}`
+      throw error
+    })
     rmSync(left, { recursive: true })
   }
   assert.is(acknowledged.length, COUNT)
 }
 
-/** Round trips to a broker that has what is left. */
+/** What a failure was found on stays, beside the folder that goes. */
+function keep(left: string, folder: string): void {
+  const place = `${folder}-failed`
+  cpSync(left, place, { recursive: true })
+  console.error(`the disk it failed on is kept: ${place}`)
+}
 
 /** A broker on what is left knows all of these. */
 async function check(left: string, acknowledged: readonly number[]): Promise<void> {

@@ -13,7 +13,7 @@ uvu.after.each(async () => {
   await closeBrokers()
 })
 
-const PREFIX = '$SYS/broker/martlet/overload/'
+const PREFIX = '$SYS/broker/martlet/counters/'
 
 test('every counter that docs/overload.md names is in $SYS, with what the broker has counted', async () => {
   const target = await listen({ sysInterval: 1, connectTimeout: 0.2 })

@@ -8,6 +8,7 @@ import { test as uvu } from 'uvu'
 import * as assert from 'uvu/assert'
 import { freshDirectory, readBack } from '../store/support.ts'
 import { runFaulty } from '../support/faults.ts'
+import { seededChances } from '../support/power-loss.ts'
 import { type Case, longTests, skipped } from '../support/target.ts'
 
 const test: Case = longTests ? uvu : skipped(uvu, 'MARTLET_LONG is not 1')
@@ -31,12 +32,7 @@ test(`after ${ROUNDS} deaths at random calls every acknowledged commit is there,
   const directory = freshDirectory()
   mkdirSync(directory)
   let acknowledged = 0
-  let seed = Date.now() % 2147483647
-  const chance = (choices: number): number => {
-    seed = (seed * 48271) % 2147483647
-    return seed % choices
-  }
-  console.log(`seed ${seed}`)
+  const { chance, again } = seededChances()
   for (let round = 0; round < ROUNDS; round++) {
     const rules = [`any ${2 + chance(200)} ${chance(2) === 0 ? 'kill' : 'killed'}`]
     if (chance(3) === 0) rules.push(`${['fsync', 'write', 'open', 'rename'][chance(4)]} ${1 + chance(20)} EIO`)
@@ -45,9 +41,9 @@ test(`after ${ROUNDS} deaths at random calls every acknowledged commit is there,
     let last = 0
     for (const record of await readBack(directory)) {
       if (record.type !== 'message-queued') continue
-      assert.is(record.message, ++last, `round ${round}`)
+      assert.is(record.message, ++last, `round ${round}, ${again}`)
     }
-    assert.ok(last >= acknowledged, `round ${round}: ${acknowledged} acknowledged, ${last} there`)
+    assert.ok(last >= acknowledged, `round ${round}, ${again}: ${acknowledged} acknowledged, ${last} there`)
   }
   assert.ok(acknowledged > ROUNDS)
 })

@@ -35,6 +35,15 @@ export function chances(seed: number): (choices: number) => number {
   }
 }
 
+/**
+ * A generator as above, with a seed of its own in every run, or the one of MARTLET_SEED: `again` is the line that repeats the
+ * run, for whoever sees it fail.
+ */
+export function seededChances(): { chance: (choices: number) => number; again: string } {
+  const seed = Number(process.env.MARTLET_SEED ?? 1 + Math.floor(Math.random() * 2147483646))
+  return { chance: chances(seed), again: `to be repeated with MARTLET_SEED=${seed}` }
+}
+
 export class SimulatedDisk {
   readonly #directory: string
   #names = new Map<string, FileState>()

@@ -178,9 +178,10 @@ void Reactor::tell_pending() {
 bool Reactor::tell_owed(uint32_t slot, Connection& connection) {
   if (records_left() < kMostOwed) return false;
   int32_t generation = connection.generation;
-  if (connection.left_out) {
-    record(wire::Kind::Overflowed, slot, generation, static_cast<int32_t>(connection.left_out));
-    connection.left_out = 0;
+  if (connection.left_out || connection.too_large) {
+    record(wire::Kind::Overflowed, slot, generation, static_cast<int32_t>(connection.left_out),
+           static_cast<int32_t>(connection.too_large));
+    connection.left_out = connection.too_large = 0;
   }
   if (connection.is(kOwesDrained)) record(wire::Kind::Drained, slot, generation);
   if (connection.is(kOwesClosed)) {

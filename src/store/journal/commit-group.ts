@@ -3,7 +3,8 @@
 
 import type { JournalRecord } from '../journal-record.ts'
 import { ByteWriter } from './byte-writer.ts'
-import { beginFrame, endFrame, reserveHeader } from './file-format.ts'
+import { beginFrame, endFrame, FRAME_BYTES, reserveHeader } from './file-format.ts'
+import { newPieces } from './message-index.ts'
 import type { RecordEncoder } from './record-encoder.ts'
 
 export interface Commit {
@@ -16,8 +17,8 @@ export class CommitGroup {
   readonly commits: Commit[] = []
   readonly out: ByteWriter
   records = 0
-  /** The first message it stores; 0: none. */
-  firstMessage = 0
+  /** Where in `out` its frames begin, and the first message stored in each; 0: none. */
+  pieces = newPieces()
   /** The segment its checksums are made for. */
   fileId = 0
   /** It begins that segment: 40 bytes are reserved for the header. */
@@ -45,7 +46,7 @@ export class CommitGroup {
   clear(): void {
     this.commits.length = 0
     this.records = 0
-    this.firstMessage = 0
+    this.pieces = newPieces()
     this.out.clear()
   }
 
@@ -53,12 +54,24 @@ export class CommitGroup {
     this.commits.push(commit)
     const { batch } = commit
     if (batch.length === 0) return
-    const at = beginFrame(this.out)
+    let at = beginFrame(this.out)
+    let first = 0
     for (const record of batch) {
-      if (this.firstMessage === 0 && record.type === 'message-stored') this.firstMessage = record.message
+      if (this.out.length - at >= FRAME_BYTES) {
+        this.#endFrame(at, first, true)
+        at = beginFrame(this.out)
+        first = 0
+      }
+      if (first === 0 && record.type === 'message-stored') first = record.message
       encoder.encode(record, this.out)
     }
-    endFrame(this.out, at, this.fileId)
+    this.#endFrame(at, first, false)
     this.records += batch.length
+  }
+
+  #endFrame(at: number, firstMessage: number, more: boolean): void {
+    endFrame(this.out, at, this.fileId, more)
+    this.pieces.offsets.push(at)
+    this.pieces.messages.push(firstMessage)
   }
 }

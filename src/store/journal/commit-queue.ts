@@ -230,11 +230,14 @@ export class CommitQueue {
     return Promise.reject(refusal)
   }
 
-  /** Keeps a copy of a refused batch for the retry: its bytes are the caller's once the promise is rejected. */
+  /**
+   * Keeps a copy of a refused batch for the retry: its bytes are the caller's once the promise is rejected. The first is kept
+   * whatever its size: who commits one batch after the other is told by the next that resolves that this one is stored.
+   */
   #keep(batch: readonly JournalRecord[]): void {
     if (batch.length === 0) return
     const bytes = batch.reduce((sum, record) => sum + weightOf(record), 0)
-    if (this.#keptBytes + bytes > this.#options.maxWaitingBytes) {
+    if (this.#kept.length > 0 && this.#keptBytes + bytes > this.#options.maxWaitingBytes) {
       this.#countLost(batch.length)
     } else {
       this.#keptBytes += bytes

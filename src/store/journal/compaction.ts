@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import type { JournalRecord } from '../journal-record.ts'
 import { StoreError } from '../store-error.ts'
 import { ByteWriter } from './byte-writer.ts'
-import { beginFrame, endFrame, fileName, reserveHeader, writeHeader } from './file-format.ts'
+import { beginFrame, endFrame, FRAME_BYTES, fileName, reserveHeader, writeHeader } from './file-format.ts'
 import { syncDirectorySync } from './file-io.ts'
 import type { Source } from './journal-files.ts'
 import { JournalReader } from './journal-reader.ts'
@@ -15,8 +15,8 @@ import { LiveState } from './live-state.ts'
 import { type FilePieces, newPieces, notePiece } from './message-index.ts'
 import { RecordEncoder } from './record-encoder.ts'
 
-/** A frame of a checkpoint has about this many bytes: it is no commit, only a piece that is read at once. */
-const FRAME_BYTES = 256 << 10
+/** Bytes written at once. A frame of a checkpoint is no commit, only a piece that is read alone. */
+const WRITE_BYTES = 256 << 10
 /** Bytes written between two syncs: one sync of everything at the end would hold up the commits of the broker. */
 const SYNC_BYTES = 8 << 20
 
@@ -77,7 +77,7 @@ class CheckpointWriter {
   readonly #id: number
   readonly #room: number
   readonly #encoder = new RecordEncoder()
-  readonly #out = new ByteWriter(2 * FRAME_BYTES)
+  readonly #out = new ByteWriter(2 * WRITE_BYTES)
   #frame: number
   #written = 0
   #unsynced = 0
@@ -115,6 +115,7 @@ class CheckpointWriter {
 
   finish(): { bytes: number; records: number; pieces: FilePieces } {
     this.#encoder.end(this.#records, this.#out)
+    this.#endFrame()
     this.#flush()
     fdatasyncSync(this.#fd)
     closeSync(this.#fd)
@@ -131,16 +132,20 @@ class CheckpointWriter {
 
   #added(): void {
     this.#records++
-    if (this.#out.length < FRAME_BYTES) return
-    this.#flush()
+    if (this.#out.length - this.#frame < FRAME_BYTES) return
+    this.#endFrame()
+    if (this.#out.length >= WRITE_BYTES) this.#flush()
     this.#frame = beginFrame(this.#out)
+  }
+
+  #endFrame(): void {
+    endFrame(this.#out, this.#frame, this.#id)
+    if (this.#firstMessage > 0) notePiece(this.#pieces, this.#written + this.#frame, this.#firstMessage)
+    this.#firstMessage = 0
   }
 
   #flush(): void {
     const out = this.#out
-    endFrame(out, this.#frame, this.#id)
-    if (this.#firstMessage > 0) notePiece(this.#pieces, this.#written + this.#frame, this.#firstMessage)
-    this.#firstMessage = 0
     if (this.#written + out.length > this.#room)
       throw new StoreError('disk-full', `what is alive needs more than the ${this.#room} bytes there is room for`)
     for (let done = 0; done < out.length; )

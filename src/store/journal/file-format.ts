@@ -1,5 +1,6 @@
-// What the files of a journal look like: names, the header each begins with, and the frame around every batch. A frame is
-// the unit of everything: one commit is one frame, so a commit is stored whole or not at all, and one checksum covers it.
+// What the files of a journal look like: names, the header each begins with, and the frames around every batch. One commit is
+// one frame, or a chain of them if it is long, and is stored whole or not at all: a chain without its last frame is none. Each
+// frame has its checksum, so that a message in the middle of a long commit, or of a checkpoint, can be read alone.
 //
 //   0000000007.journal      segment 7                     header, frame …
 //   0000000006.checkpoint   all that segments ≤ 6 meant   header, frame …
@@ -7,15 +8,21 @@
 //   lock                    who has the directory
 //
 //   header = magic, version, id, previous, previousEnd, checksum     40 bytes
-//   frame  = checksum: uint32, length: uint32, body: records         the checksum is over length and body
+//   frame  = checksum: uint32, length: uint32, body: records         the checksum is over length and body; the highest bit
+//                                                                    of length says that the commit goes on in the next
 //
 // A segment says in its header which segment it follows and where that one ended. So bytes behind that end (a sync that
 // failed, whose records were written again here) are never read, and a segment nobody names never existed.
 
+import { StoreError } from '../store-error.ts'
 import type { ByteWriter } from './byte-writer.ts'
 import { crc32c } from './crc32c.ts'
 
-const VERSION = 1
+/** 1 had one frame a commit, however long. */
+const VERSION = 2
+/** A frame is ended behind the record that makes it so long: what must be read, for its checksum, to get one message. */
+export const FRAME_BYTES = 8 << 10
+const MORE = 0x8000_0000
 export const HEADER_BYTES = 40
 export const FRAME_HEAD_BYTES = 8
 const MAGIC = { journal: 'MARTLETJ', checkpoint: 'MARTLETC' } as const
@@ -67,7 +74,9 @@ export function readHeader(bytes: Buffer): FileHeader | string {
   const kind = magic === MAGIC.journal ? 'journal' : magic === MAGIC.checkpoint ? 'checkpoint' : undefined
   if (kind === undefined) return NO_HEADER
   const version = bytes.readUInt32LE(8)
-  if (version !== VERSION) return `has version ${version} of the format, which this program does not know`
+  // Intact, and somebody's: to set it aside as damage would lose what a newer program acknowledged.
+  if (version < 1 || version > VERSION)
+    throw new StoreError('newer', `it was written by another version of Martlet (format ${version}, here ${VERSION})`)
   const [id, previous, previousEnd] = [bytes.readDoubleLE(12), bytes.readDoubleLE(20), bytes.readDoubleLE(28)]
   return { kind, id, previous, previousEnd }
 }
@@ -87,10 +96,20 @@ export function beginFrame(out: ByteWriter): number {
   return at
 }
 
-/** Everything written since `beginFrame` becomes the frame's body. `fileId` goes into the checksum: a frame that strays into another file is none. */
-export function endFrame(out: ByteWriter, at: number, fileId: number): void {
-  out.setUint32(at + 4, out.length - at - FRAME_HEAD_BYTES)
+/**
+ * Everything written since `beginFrame` becomes the frame's body; `more`: the commit goes on in the next one. `fileId` goes
+ * into the checksum: a frame that strays into another file is none.
+ */
+export function endFrame(out: ByteWriter, at: number, fileId: number, more = false): void {
+  const length = out.length - at - FRAME_HEAD_BYTES
+  out.setUint32(at + 4, more ? length + MORE : length)
   out.setUint32(at, frameChecksum(out.bytes, at, out.length, fileId))
+}
+
+/** Length of the body of the frame at `bytes[at]`, and whether its commit goes on in the next. */
+export function frameLength(bytes: Buffer, at: number): { length: number; more: boolean } {
+  const word = bytes.readUInt32LE(at + 4)
+  return word >= MORE ? { length: word - MORE, more: true } : { length: word, more: false }
 }
 
 /** The checksum of the frame at `bytes[start, end)`. */

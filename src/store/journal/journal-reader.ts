@@ -5,6 +5,7 @@ import { closeSync, openSync } from 'node:fs'
 import type { JournalRecord } from '../journal-record.ts'
 import { FrameReader } from './frame-reader.ts'
 import { isDeviceError, type Source, twice } from './journal-files.ts'
+import { type FilePieces, newPieces } from './message-index.ts'
 import { type DecoderOptions, RecordDecoder } from './record-decoder.ts'
 
 export interface ReadFault {
@@ -14,14 +15,16 @@ export interface ReadFault {
   readonly reason: string
 }
 
-/** One frame: what one commit stored. */
-export interface ReadFrame {
+/** What one commit stored; in a checkpoint, one frame. */
+export interface ReadCommit {
   readonly source: Source
   /** Where in the file it begins. */
   readonly offset: number
   /** Where in the file it ends. */
   readonly end: number
   readonly records: JournalRecord[]
+  /** Its frames, and the first message stored in each; 0: none. */
+  readonly pieces: FilePieces
 }
 
 export class JournalReader {
@@ -32,9 +35,9 @@ export class JournalReader {
     this.decoder = new RecordDecoder(options)
   }
 
-  /** All frames of `sources`. */
-  *frames(sources: readonly Source[]): Generator<ReadFrame, void> {
-    for (const source of sources) yield* this.#framesOf(source)
+  /** All commits of `sources`. */
+  *commits(sources: readonly Source[]): Generator<ReadCommit, void> {
+    for (const source of sources) yield* this.#commitsOf(source)
   }
 
   /**
@@ -60,17 +63,14 @@ export class JournalReader {
     }
   }
 
-  *#framesOf(source: Source): Generator<ReadFrame, void> {
+  *#commitsOf(source: Source): Generator<ReadCommit, void> {
     const fd = this.#open(source)
     if (fd === undefined) return
     try {
       const frames = new FrameReader(fd, source.id, source.end)
       this.decoder.beginFile()
-      while (frames.next()) {
-        const records = this.#decode(frames)
-        if (records === undefined) break
-        if (records.length > 0) yield { source, offset: frames.frameOffset, end: frames.offset, records }
-      }
+      for (let commit = this.#next(source, frames); commit !== undefined; commit = this.#next(source, frames))
+        if (commit.records.length > 0) yield commit
       if (source.kind === 'checkpoint' && source.cut !== true && this.decoder.announcedRecords === undefined)
         frames.fault ??= 'a checkpoint has no end'
       if (frames.fault !== undefined) this.faults.push({ source, offset: frames.offset, reason: frames.fault })
@@ -89,16 +89,32 @@ export class JournalReader {
     }
   }
 
-  #decode(frames: FrameReader): JournalRecord[] | undefined {
+  /** The next commit of the file; undefined at the end, or where it cannot be read. */
+  #next(source: Source, frames: FrameReader): ReadCommit | undefined {
     const records: JournalRecord[] = []
+    const pieces = newPieces()
+    do {
+      if (!frames.next()) return undefined
+      pieces.offsets.push(frames.frameOffset)
+      pieces.messages.push(this.#decode(frames, records))
+      if (frames.fault !== undefined) return undefined
+    } while (frames.more)
+    return { source, offset: frames.commitOffset, end: frames.offset, records, pieces }
+  }
+
+  /** Appends the frame's records; returns the first message it stores, 0 if it stores none. */
+  #decode(frames: FrameReader, records: JournalRecord[]): number {
+    let first = 0
     try {
       this.decoder.begin(frames.bytes, frames.bodyStart, frames.bodyEnd)
-      for (let record = this.decoder.next(); record !== undefined; record = this.decoder.next()) records.push(record)
-      return records
+      for (let record = this.decoder.next(); record !== undefined; record = this.decoder.next()) {
+        if (first === 0 && record.type === 'message-stored') first = record.message
+        records.push(record)
+      }
     } catch (error) {
       if (!(error instanceof RangeError)) throw error
       frames.reject(error.message)
-      return undefined
     }
+    return first
   }
 }

@@ -66,13 +66,11 @@ export class Recovery {
     let bytes = 0
     let breath = BREATH
     for (const { id, path } of this.#layout.sources) this.#index.add(id, path)
-    for (const frame of this.#reader.frames(this.#layout.sources)) {
-      const first = frame.records.find(({ type }) => type === 'message-stored')
-      const message = first?.type === 'message-stored' ? first.message : 0
-      this.#index.note(frame.source.id, frame.offset, frame.end, message)
-      for (const record of frame.records) yield record
-      metrics.recordsRecovered += frame.records.length
-      bytes += frame.end - frame.offset
+    for (const { source, offset, end, records, pieces } of this.#reader.commits(this.#layout.sources)) {
+      this.#index.note(source.id, pieces, 0, end)
+      for (const record of records) yield record
+      metrics.recordsRecovered += records.length
+      bytes += end - offset
       if (bytes < breath) continue
       breath = bytes + BREATH
       this.#options.onProgress?.({ bytes, totalBytes, records: metrics.recordsRecovered })

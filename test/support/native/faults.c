@@ -10,7 +10,7 @@
  *   rule = call n action [part]   one a line; call: open read write fsync rename unlink truncate any (but read); n: 3 = the
  *                                 third, 3+ = from it on; part: of the path, only such calls count
  *   action = EIO | ENOSPC | EMFILE | short (half of the bytes) | kill (before the call) | killed (after it)
- *            | torn (half of the bytes, then killed)
+ *            | torn (half of the bytes, then killed) | hang (it never returns)
  *
  * write stands for write, pwrite, writev, pwritev; read for read, pread, preadv; fsync for fdatasync as well.
  */
@@ -32,7 +32,7 @@
 #include <unistd.h>
 
 enum { MAX_FD = 4096, MAX_RULES = 32, RULES_SIZE = 2048 };
-enum action { PASS, FAIL, SHORT, KILL_BEFORE, KILL_AFTER, TORN };
+enum action { PASS, FAIL, SHORT, KILL_BEFORE, KILL_AFTER, TORN, HANG };
 
 struct rule { char call[16]; char part[64]; long n; int onwards; enum action action; int error; long seen; };
 struct verdict { enum action action; int error; };
@@ -69,6 +69,7 @@ static void parse_rules(void) {
     else if (strcmp(action, "kill") == 0) rule.action = KILL_BEFORE;
     else if (strcmp(action, "killed") == 0) rule.action = KILL_AFTER;
     else if (strcmp(action, "torn") == 0) rule.action = TORN;
+    else if (strcmp(action, "hang") == 0) rule.action = HANG;
     else rule.error = strcmp(action, "ENOSPC") == 0 ? ENOSPC : strcmp(action, "EMFILE") == 0 ? EMFILE : EIO;
     rules[rule_count++] = rule;
   }
@@ -109,6 +110,7 @@ static struct verdict judge(const char *call, const char *path) {
   }
   pthread_mutex_unlock(&lock);
   if (verdict.action == KILL_BEFORE) kill(getpid(), SIGKILL);
+  while (verdict.action == HANG) pause();
   return verdict;
 }
 
