@@ -25,7 +25,7 @@
 //   accept-paused 11           0     0           listener    errno        0            0          0      out of descriptors; `listenerResume` goes on
 //   refused   12               0     0           listener    count        0            0          0      no free slot: accepted and closed at once
 //   learned   13               slot  generation  fact        text off     text len     0          0      a layer learned who the peer is: see Fact
-//   stream-failed 14           slot  generation  0           text off     text len     0          0      a layer cannot go on: why; `ended` follows
+//   stream-failed 14           slot  generation  0           text off     text len     0          0      a layer cannot go on, or HTTP came: why; `ended` follows
 // `packet` with kept != 0: the packet was too large for the inbox; body off is 0, body len its real length, and the body
 // is a kept frame (negative handle, chosen by native code, owned by TypeScript from now on: release it). Read it with
 // `readKept`. Promised: packets before `ended`, `ended` before `closed`, exactly one `closed` for each `opened` and

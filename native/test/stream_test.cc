@@ -199,6 +199,35 @@ TEST("a connection whose layers are done is a plain one: MQTT on a shared port, 
   CHECK(door.received() == std::string("\xD0\0\xD0\0", 4));
 }
 
+TEST("HTTP where MQTT is spoken is told so, in pieces and behind a header too; a packet that begins alike is a packet") {
+  const std::string header = "PROXY TCP4 1.2.3.4 5.6.7.8 9 10\r\n";
+  for (uint32_t seed = 0; seed < testing::rounds; ++seed) {
+    Door door(seed, Protocol::Mqtt, seed % 2);
+    const std::string methods[] = {"GET / HTTP/1.1\r\n\r\n", "POST /x HTTP/1.1\r\n", "HEAD", "OPTIONS * HTTP/1.1\r\n"};
+    door.say((seed % 2 ? header : "") + methods[seed % 4] + "unread");
+    door.settle(1 + door.kernel.random() % 50);
+    CHECK(door.count(Kind::StreamFailed) == 1 && door.count(Kind::Ended) == 1 && door.count(Kind::Packet) == 0);
+    CHECK(door.texts.back() == "a plain HTTP request where MQTT is spoken");
+    const std::string all = door.received();
+    CHECK(all.starts_with("HTTP/1.1 400 ") && all.ends_with("mqtt://HOST:PORT\n"));
+    CHECK(all.size() - all.find("\r\n\r\n") - 4 == 82 && all.find("Content-Length: 82\r\n") != std::string::npos);
+    door.kernel.sockets[door.fd].fin = true;
+    door.settle(1);
+    CHECK(door.count(Kind::Closed) == 1);
+    if (testing::failed) return;
+  }
+  {
+    Door door(3, Protocol::Mqtt, true);
+    door.say(header + std::string("\x50\2PUT \xC0\0", 8));  // PUBREC, whose id is "PU", is no method
+    door.settle(100);
+    CHECK(door.count(Kind::StreamFailed) == 0 && door.packets.starts_with("PU;"));
+  }
+  Door later(3, Protocol::Mqtt, true);
+  later.say(header + std::string("\xC0\0GET ", 6) + std::string(100, ' '));  // not how it begins
+  later.settle(100);
+  CHECK(later.count(Kind::StreamFailed) == 0);
+}
+
 TEST("layers end with their peer at any moment, and leave nothing behind") {
   for (uint32_t seed = 0; seed < testing::rounds * 2; ++seed) {
     Door door(seed, Protocol::Any, seed % 2);

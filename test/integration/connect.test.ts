@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert'
 import { startBroker } from '../support/broker-process.ts'
 import { connect, frame, hex, pingreq, publish, rawConnect, string, uint16 } from '../support/packets.ts'
 import { closeClients, RawClient } from '../support/raw-client.ts'
+import { target } from '../support/target.ts'
 
 const broker = await startBroker()
 test.after.each(closeClients)
@@ -116,12 +117,17 @@ test('[MQTT-3.1.0-2] two CONNECTs in one segment: the first is answered, the sec
   assert.is(bytes.toString('hex'), '20020000')
 })
 
+test('[MQTT-3.1.0-1] an HTTP request before CONNECT closes the connection without an answer in MQTT', async () => {
+  const client = await RawClient.dial(broker, Buffer.from('GET / HTTP/1.1\r\nHost: broker\r\n\r\n'))
+  client.end()
+  assert.match((await client.readToEnd()).bytes.toString('latin1'), target === 'martlet' ? /^HTTP\/1\.1 400 / : /^$/)
+})
+
 for (const [what, bytes] of [
   ['PINGREQ', pingreq()],
   ['PUBLISH', publish({ topic: 'early', payload: 'x' })],
   ['SUBSCRIBE', hex('82 06 00 01 00 01 23 00')],
   ['DISCONNECT', hex('e0 00')],
-  ['an HTTP request', Buffer.from('GET / HTTP/1.1\r\nHost: broker\r\n\r\n')],
   ['a TLS ClientHello', hex('16 03 01 00 2e 01 00 00 2a 03 03')],
   ['a packet of type 0', hex('00 00')],
 ] as const) {

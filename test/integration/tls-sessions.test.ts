@@ -1,6 +1,6 @@
 // TLS as openssl s_client and Node's own client see it: names and certificates (SNI), ALPN, versions and ciphers, sessions that
 // are resumed by tickets, renewed certificates. Certificates are made here.
-import { copyFileSync, existsSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect as connectTls } from 'node:tls'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -71,6 +71,15 @@ const sClient = async (port: number, ...args: string[]): Promise<string> => {
   await peer.exit()
   return peer.lines.join('\n')
 }
+
+test('TLS is that of Node itself: with listeners open and a handshake done, no other OpenSSL is in the process', async () => {
+  assert.is(await subjectFor(doors.tls, 'localhost'), 'broker')
+  const files = readFileSync('/proc/self/maps', 'latin1').match(/\/\S+$/gm) ?? []
+  const ssl = [...new Set(files)].filter((file) => /lib(?:ssl|crypto)[.-]/.test(file))
+  // Debian's Node has its OpenSSL in files, one of each; nodejs.org's has it inside.
+  assert.is(ssl.length, process.config.variables.node_shared_openssl ? 2 : 0, ssl.join())
+  assert.match(process.versions.openssl, /^3\./)
+})
 
 test('openssl s_client: ALPN mqtt, http/1.1, and none', async () => {
   assert.match(await sClient(doors.tls, '-alpn', 'h2,mqtt'), /ALPN protocol: mqtt/)

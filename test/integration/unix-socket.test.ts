@@ -1,13 +1,13 @@
 // Unix sockets, sockets that systemd opened, and what systemd is told.
 import { spawn } from 'node:child_process'
-import { chmodSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import mqtt from 'mqtt'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ByteClient, closeByteClients } from '../net/byte-client.ts'
+import { ByteClient, clientFrame, closeByteClients, upgrade } from '../net/byte-client.ts'
 import { closeBrokers, listen } from '../support/embedded.ts'
 import * as packets from '../support/packets.ts'
 import { closePeers, PeerProcess, withPeer } from '../support/peers.ts'
@@ -101,6 +101,15 @@ test('WebSocket, PROXY header and MQTT all work on a Unix socket', async () => {
   client.send('PROXY TCP4 203.0.113.9 192.0.2.1 4711 1883\r\n', packets.connect({ clientId: 'proxied-unix' }))
   assert.equal(await client.take(4), connack)
   assert.is(lines.find((fields) => fields.client === 'proxied-unix')!.address, '203.0.113.9:4711')
+  const both = newPath()
+  await broker.listen({ socketPath: both, protocol: 'any' })
+  const plain = await ByteClient.dial({ path: both })
+  plain.send(packets.connect({ clientId: 'plain-unix' }))
+  assert.equal(await plain.take(4), connack)
+  const page = await ByteClient.dial({ path: both })
+  assert.match(await upgrade(page), / 101 /)
+  page.send(clientFrame(packets.connect({ clientId: 'websocket-unix' })))
+  assert.equal((await page.frame()).payload, connack)
 })
 
 test('the mqtt package connects with a Unix socket', async () => {
@@ -149,14 +158,13 @@ test('a socket that systemd opened is taken over by its name', async () => {
     // Before the banner, too: systemd holds the socket, so nobody is refused while the broker starts.
     const banner = new Promise<string>((resolve) => child.stderr!.on('data', (text) => resolve(String(text))))
     assert.match(await banner, /listening on/)
-    server.removeAllListeners('connection')
-    ;(server as unknown as { _handle: { unref(): void; onconnection: unknown } })._handle.unref()
+    // Whoever opened it goes, and would take the file along: under another name it stays.
+    const kept = newPath()
+    renameSync(path, kept)
     server.close()
-    const client = await ByteClient.dial({ path }).catch(() => undefined)
-    if (client !== undefined) {
-      client.send(packets.connect({ clientId: 'activated' }))
-      assert.equal(await client.take(4), connack)
-    }
+    const client = await ByteClient.dial({ path: kept })
+    client.send(packets.connect({ clientId: 'activated' }))
+    assert.equal(await client.take(4), connack)
   } finally {
     child.kill('SIGKILL')
   }
@@ -170,6 +178,17 @@ test('an activation name that systemd did not pass is a configuration error', as
   )
   assert.is(await broker.exit(), 3)
   assert.match(broker.lines.join('\n'), /socket_activation = 'mqtt': systemd has passed no socket of this name/)
+})
+
+test('the soft limit of descriptors is raised to the hard one at the start, and the first line of the log says it', async () => {
+  const words = ['--nofile=256:4000', process.execPath, martlet, '--config']
+  const broker = new PeerProcess('prlimit', [...words, configuration({ port: 0, host: '127.0.0.1' })], process.env)
+  const [line] = await broker.waitForLines(/listening on/)
+  assert.match(line!, /4000 file descriptors/)
+  const limits = readFileSync(`/proc/${/pid (\d+)/.exec(line!)![1]}/limits`, 'utf8')
+  assert.match(limits, /^Max open files +4000 +4000 /m)
+  broker.terminate()
+  assert.is(await broker.exit(), 0)
 })
 
 test('systemd is told READY, WATCHDOG and STOPPING', async () => {

@@ -104,7 +104,10 @@ test(`${topics} distinct topics leave resident memory flat`, async () => {
     console.log(`resident memory: ${growth.toFixed(1)} MiB more for the second half`)
     assert.ok(growth < 32, `${growth} MiB more`)
     assert.is(seen, sent / 1000)
-    assert.ok((await target.state()).counters.topicsUnknown >= sent)
+    // A few of them look as if they had been seen before: what is remembered of a first sighting is a part of its hash.
+    const { topicsUnknown } = (await target.state()).counters
+    console.log(`${topicsUnknown} of ${sent} PUBLISH packets with an unknown topic`)
+    assert.ok(topicsUnknown > 0.9 * sent, `${topicsUnknown} of ${sent}`)
     await told(target, 'very many new topics')
     await publisher.disconnect()
     await subscriber.disconnect()

@@ -175,6 +175,8 @@ class Reactor {
   void after_stream_read(uint32_t slot, Connection& connection);
   void tell_news(uint32_t slot, Connection& connection);
   void stream_failed(uint32_t slot, Connection& connection);
+  void tell_failure(uint32_t slot, Connection& connection, const std::string& why);
+  void http_came(uint32_t slot, Connection& connection);
   uint32_t put_text(const std::string& text);
   bool flush_stream(uint32_t slot, Connection& connection);
   bool has_pending(const Connection& connection) const {

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "loop/reactor.h"
+#include "net/http_guest.h"
 
 namespace martlet {
 
@@ -161,6 +162,15 @@ bool Reactor::deliver_again() {
  */
 uint32_t Reactor::split(uint32_t slot, Connection& connection, const uint8_t* bytes, uint32_t size, bool* more) {
   uint32_t at = 0;
+  // Nothing of it was told yet, nor asked for by us: it begins.
+  if (connection.told_in == 0 && connection.listener != kOutgoing && is_http(bytes, size)) [[unlikely]] {
+    if (records_left() >= kRecordsPerPacket) {
+      http_came(slot, connection);
+      return size;
+    }
+    *more = true;
+    return 0;
+  }
   while (at < size) {
     if (records_left() < kRecordsPerPacket) {
       *more = true;
@@ -279,6 +289,13 @@ int32_t Reactor::topic_id(const Connection& connection, const uint8_t* body, uin
            length);
   }
   return static_cast<int32_t>(found.id);
+}
+
+// As when a layer cannot go on: the answer is still sent, then FIN.
+void Reactor::http_came(uint32_t slot, Connection& connection) {
+  drop_input(connection);
+  queue_bytes(slot, connection, reinterpret_cast<const uint8_t*>(kHttpAnswer.data()), static_cast<uint32_t>(kHttpAnswer.size()));
+  tell_failure(slot, connection, std::string(kHttpFailure));
 }
 
 void Reactor::refuse_packet(uint32_t slot, Connection& connection, wire::Kind kind, uint8_t first, uint32_t announced,

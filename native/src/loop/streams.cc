@@ -106,8 +106,12 @@ void Reactor::tell_news(uint32_t slot, Connection& connection) {
 void Reactor::stream_failed(uint32_t slot, Connection& connection) {
   drop_input(connection);
   if (!connection.is(kUntold)) tell_news(slot, connection);
+  tell_failure(slot, connection, connection.stream->failure.substr(0, 256));
+}
+
+void Reactor::tell_failure(uint32_t slot, Connection& connection, const std::string& why) {
   auto offset = static_cast<int32_t>(inbox_used_);
-  auto size = static_cast<int32_t>(put_text(connection.stream->failure.substr(0, 256)));
+  auto size = static_cast<int32_t>(put_text(why));
   record(wire::Kind::StreamFailed, slot, connection.generation, 0, offset, size);
   if (connection.is(kUntold)) {  // nobody has it yet who could finish it
     close_connection(slot, connection, wire::CloseReason::SocketError, EPROTO);
