@@ -55,6 +55,8 @@ export interface Source {
 const DEFAULT_PORT = 1883
 const RESERVED_DESCRIPTORS = 64 // listeners, log files, the store, epoll, timers, Node's own
 const MOST_CONNECTIONS = 100_000
+const QUEUED_IN_MEMORY = 1000
+const QUEUED_ON_DISK = 100_000 // the rest of a long queue is paged in by window
 const LEAST_BYTES_TOTAL = 64 * 1024
 const MOST_BYTES_TOTAL = 1024 ** 3
 
@@ -71,6 +73,7 @@ export function resolveConfiguration(sources: readonly Source[] = []): Configura
   const localOnly = configured === undefined
   values.allow_anonymous ??= localOnly
   values.max_connections ??= defaultMaxConnections()
+  values.max_queued_messages ??= values.persistence === true ? QUEUED_ON_DISK : QUEUED_IN_MEMORY
   values.max_queued_bytes_total ??= defaultBytesTotal()
   values.max_output_bytes_total ??= defaultBytesTotal()
 

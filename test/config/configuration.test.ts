@@ -1,6 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
+  type ConfigurationOptions,
   defaultMaxConnections,
   defaults,
   hardDescriptorLimit,
@@ -94,6 +95,14 @@ test('the limit of connections follows the hard descriptor limit, at most 100000
     [1024, 64, 4, 1, 2 ** 30, Number.POSITIVE_INFINITY].map(defaultMaxConnections),
     [960, 48, 3, 1, 1e5, 1e5],
   )
+})
+
+test('a queue in memory keeps 1,000 messages unless told otherwise, one on disk 100,000', () => {
+  const limit = (options: ConfigurationOptions) => resolveConfiguration([optionsSource(options)]).maxQueuedMessages
+  assert.is(limit({}), 1000)
+  assert.is(limit({ persistence: true }), 100_000)
+  assert.is(limit({ persistence: 'aedes:some-backend' }), 1000)
+  assert.is(limit({ persistence: true, maxQueuedMessages: 5 }), 5)
 })
 
 test('a reload tells what is applied and what needs a restart', () => {
