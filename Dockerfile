@@ -17,6 +17,7 @@ COPY --from=build /martlet/bin bin
 COPY --from=build /martlet/dist/src dist/src
 COPY --from=build /martlet/dist/conformance dist/conformance
 COPY --from=build /martlet/prebuilds prebuilds
+COPY --from=build /martlet/docs docs
 COPY --from=build /martlet/node_modules node_modules
 COPY docker/martlet.yaml /etc/martlet/martlet.yaml
 USER martlet

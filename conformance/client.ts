@@ -241,7 +241,10 @@ export class Client {
     return this.take('connack', { why })
   }
 
-  /** SUBSCRIBE and its SUBACK. Skipped when the server grants less than asked, which it may. */
+  /**
+   * SUBSCRIBE and its SUBACK. Skipped when the server refuses or grants less than asked, which it may; Failed when it
+   * grants more, or answers for fewer filters than were asked for.
+   */
   async subscribe(
     filters: string | readonly wire.FilterWithOptions[],
     options = 0,
@@ -255,12 +258,22 @@ export class Client {
       why: `SUBACK with id ${packetId}`,
     })
     if (more.anyCode === true) return suback
-    list.forEach(([filter, wanted], index) => {
-      const granted = suback.codes?.[index]
-      if (granted === (wanted & 3)) return
-      const what = granted === undefined ? 'no code' : granted >= 0x80 ? reasonText(granted) : `QoS ${granted}`
-      throw new Skipped(`the server granted ${what} for ${JSON.stringify(filter)} at QoS ${wanted & 3}, as it may`)
-    })
+    const answers = list.map(([filter, wanted], index) => ({
+      asked: `${JSON.stringify(filter)} at QoS ${wanted & 3}`,
+      wanted: wanted & 3,
+      granted: suback.codes?.[index],
+    }))
+    for (const { asked, wanted, granted } of answers) {
+      if (granted === undefined) throw this.#failed(`a code for ${asked} in SUBACK`, describe(suback))
+      if (granted > wanted && granted < 0x80) {
+        throw this.#failed(`at most the QoS asked for granted, for ${asked}`, describe(suback))
+      }
+    }
+    for (const { asked, wanted, granted = 0 } of answers) {
+      if (granted === wanted) continue
+      const what = granted >= 0x80 ? reasonText(granted) : `QoS ${granted}`
+      throw new Skipped(`the server granted ${what} for ${asked}, as it may`)
+    }
     return suback
   }
 

@@ -3,6 +3,7 @@
 import { caseId, cases, invariants } from './case.ts'
 import type { Statement } from './catalogue/statement.ts'
 import type { VersionName } from './protocol.ts'
+import type { Outcome, Verdict } from './verdict.ts'
 
 export interface Coverage {
   version: VersionName
@@ -51,4 +52,45 @@ export function coverageText(c: Coverage): string {
     `MQTT ${c.version}: ${c.covered} of ${c.observable} observable server statements covered (${share.toFixed(1)} %); ` +
     `${c.server} bind a server, ${c.all} in all${missing}`
   )
+}
+
+/** Outcome of a statement: the worst of its cases; a skip only if nothing else was seen, none without a verdict. */
+export function statementOutcome(ids: readonly string[], verdicts: ReadonlyMap<string, Verdict>): Outcome | 'none' {
+  const found = new Set(ids.map((id) => verdicts.get(id)?.outcome))
+  for (const outcome of ['fail', 'error', 'pass', 'skip'] as const) if (found.has(outcome)) return outcome
+  return 'none'
+}
+
+/** What one run says about the observable statements for servers. */
+export interface Judgement {
+  /** All cases that could be carried out passed, and at least one could. */
+  kept: number
+  /** Ids of statements with a failed case. */
+  broken: string[]
+  /** Ids of statements of which no case was carried out: skipped, not chosen, or an error. */
+  open: string[]
+}
+
+export function judgement(
+  version: VersionName,
+  statements: readonly Statement[],
+  verdicts: readonly Verdict[],
+): Judgement {
+  const linked = casesByClause(version)
+  const byId = new Map(verdicts.map((v) => [v.id, v]))
+  const result: Judgement = { kept: 0, broken: [], open: [] }
+  for (const { id, binds, notObservable } of statements) {
+    if (binds === 'client' || notObservable !== undefined) continue
+    const outcome = statementOutcome(linked.get(id) ?? [], byId)
+    if (outcome === 'pass') result.kept++
+    else if (outcome === 'fail') result.broken.push(id)
+    else result.open.push(id)
+  }
+  return result
+}
+
+/** `in this run: 212 kept, 3 broken (MQTT-3.3.4-9, …), 3 not judged`. */
+export function judgementText(j: Judgement): string {
+  const broken = j.broken.length === 0 ? '0 broken' : `${j.broken.length} broken (${j.broken.join(', ')})`
+  return `in this run: ${j.kept} kept, ${broken}, ${j.open.length} not judged`
 }

@@ -214,8 +214,11 @@ function readFilters(packet: Packet, cursor: Cursor, version: Version): void {
   packet.packetId = cursor.u16()
   if (version === 5) packet.properties = readProperties(cursor, packet.kind)
   const words: string[] = []
+  packet.filters = []
   while (cursor.left > 0) {
-    const filter = JSON.stringify(cursor.utf8('Topic Filter'))
+    const text = cursor.utf8('Topic Filter')
+    packet.filters.push(text)
+    const filter = JSON.stringify(text)
     words.push(packet.kind === 'subscribe' ? `${filter} options 0x${cursor.u8().toString(16)}` : filter)
   }
   packet.details = words.join(', ')

@@ -1,6 +1,6 @@
 // The command: arguments in, a report out, an exit code that says whether the broker passed.
 
-import { writeFileSync } from 'node:fs'
+import { closeSync, openSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { AREAS } from './case.ts'
 import './cases/index.ts'
@@ -100,6 +100,15 @@ function versionsOf(text: string): VersionName[] {
   throw new UsageError(`--protocol is 3.1.1, 5 or all, not ${text}`)
 }
 
+/** Before the judging: it takes a minute, and the report would be lost. */
+function requireWritable(file: string): void {
+  try {
+    closeSync(openSync(file, 'a'))
+  } catch (error) {
+    throw new UsageError(`--output cannot be written (${(error as Error).message})`)
+  }
+}
+
 function whole(text: string, name: string, least: number, most: number): number {
   const value = Number(text)
   if (Number.isInteger(value) && value >= least && value <= most) return value
@@ -172,13 +181,14 @@ async function judge(args: Arguments): Promise<RunResult> {
   for (const version of args.versions) {
     const level = version === '5' ? 5 : 4
     const covered = coverage(version, catalogue[version])
-    const { features, unsupported } = await probe(
+    const { features, unsupported, name } = await probe(
       args.target,
       args.webSocket,
       level,
       `${runId}v${level}`,
       args.patience,
     )
+    if (name !== undefined) result.broker = name
     if (unsupported !== undefined) {
       result.versions.push({ version, unsupported, coverage: covered })
       continue
@@ -233,7 +243,7 @@ function render(result: RunResult, args: Arguments): string {
  * did, 2 for wrong arguments, no connection or no version both sides speak.
  */
 export async function main(argv: string[]): Promise<number> {
-  process.stdout.on('error', endOfReader)
+  if (!process.stdout.listeners('error').includes(endOfReader)) process.stdout.on('error', endOfReader)
   try {
     const parsed = parse(argv)
     if (parsed.values.help) {
@@ -245,6 +255,7 @@ export async function main(argv: string[]): Promise<number> {
       return 0
     }
     const args = read(parsed)
+    if (args.output !== undefined) requireWritable(args.output)
     const result = await judge(args)
     const report = render(result, args)
     if (args.output === undefined) process.stdout.write(report)
@@ -256,8 +267,8 @@ export async function main(argv: string[]): Promise<number> {
     const { fail, error } = counts(result.verdicts)
     return fail + error === 0 ? 0 : 1
   } catch (error) {
-    if (error instanceof UsageError) process.stderr.write(`${error.message}\n\n${USAGE}`)
-    else process.stderr.write(`cannot judge the broker: ${(error as Error).message}\n`)
+    if (error instanceof UsageError) process.stderr.write(`Error: ${error.message}\n\n${USAGE}`)
+    else process.stderr.write(`Error: cannot judge the broker: ${(error as Error).message}\n`)
     return 2
   }
 }

@@ -2,7 +2,7 @@
 // care about, and `problems` lists every way in which the bytes broke the format.
 
 import type { PacketKind } from './protocol.ts'
-import { REASON_NAMES } from './protocol.ts'
+import { CONNACK_RETURN_NAMES_311, REASON_NAMES } from './protocol.ts'
 
 export interface Property {
   id: number
@@ -31,6 +31,8 @@ export interface Packet {
   qos?: number
   dup?: boolean
   retain?: boolean
+  /** Topic Filters of SUBSCRIBE and UNSUBSCRIBE. */
+  filters?: string[]
   /** Anything else worth showing, for CONNECT and SUBSCRIBE in traces. */
   details?: string
 }
@@ -73,8 +75,8 @@ export function describe(packet: Packet): string {
   }
   if (packet.packetId !== undefined) words.push(`id ${packet.packetId}`)
   if (packet.sessionPresent !== undefined) words.push(`session present ${packet.sessionPresent ? 1 : 0}`)
-  if (packet.code !== undefined) words.push(codeText(packet.code))
-  if (packet.codes !== undefined) words.push(`[${packet.codes.map(codeText).join(', ')}]`)
+  if (packet.code !== undefined) words.push(codeText(packet.code, packet.kind === 'connack'))
+  if (packet.codes !== undefined) words.push(`[${packet.codes.map((code) => codeText(code)).join(', ')}]`)
   if (packet.topic !== undefined) words.push(`topic ${JSON.stringify(shortened(packet.topic))}`)
   if (packet.payload !== undefined) words.push(`payload ${payloadText(packet.payload)}`)
   if (packet.details !== undefined) words.push(packet.details)
@@ -84,7 +86,8 @@ export function describe(packet: Packet): string {
   return words.join(' ')
 }
 
-function codeText(code: number): string {
-  const name = REASON_NAMES[code]
+function codeText(code: number, ofConnack = false): string {
+  // 5.0 has no codes from 1 to 5 for CONNACK: they are the return codes of 3.1.1.
+  const name = (ofConnack ? CONNACK_RETURN_NAMES_311[code] : undefined) ?? REASON_NAMES[code]
   return `0x${code.toString(16).padStart(2, '0')}${name === undefined ? '' : ` (${name})`}`
 }

@@ -10,6 +10,8 @@ import * as wire from './wire.ts'
 
 export interface Probe {
   features: Features
+  /** What it says it is. */
+  name?: string
   /** Set when the broker does not speak this version to us. */
   unsupported?: string
 }
@@ -31,7 +33,8 @@ export async function probe(
     const offered = version === 5 ? featuresOf(connack) : await attempt(() => tryFeatures(t, features), features)
     if (version === 5) offered.sessions = await attempt(() => keepsSessions(t), true)
     offered.emptyClientId = await attempt(() => acceptsEmptyClientId(t), true)
-    return { features: { ...offered, websocket: webSocket !== undefined } }
+    const name = await attempt(() => nameOf(t), undefined)
+    return { features: { ...offered, websocket: webSocket !== undefined }, ...(name === undefined ? {} : { name }) }
   } catch (error) {
     if (error instanceof Failed) return { features, unsupported: error.message }
     throw error
@@ -60,6 +63,17 @@ async function tryFeatures(t: Context, features: Features): Promise<Features> {
   await client.subscribe([[topic, 0]], 0, { anyCode: true })
   const message = await client.takeIfAny('publish')
   return { ...features, wildcards: suback.codes?.[0] !== 0x80, retain: message !== undefined }
+}
+
+const NAMED_IN = '$SYS/broker/version'
+const MAX_NAME = 80
+
+/** The name and release of the broker, where many of them tell it. */
+async function nameOf(t: Context): Promise<string | undefined> {
+  const client = await t.connect({ clientId: t.id('v') })
+  await client.subscribe([[NAMED_IN, 0]], 0, { anyCode: true })
+  const message = (await client.flush()).find((p) => p.kind === 'publish' && p.topic === NAMED_IN)
+  return message?.payload?.toString('utf8').slice(0, MAX_NAME)
 }
 
 async function keepsSessions(t: Context): Promise<boolean> {

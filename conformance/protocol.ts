@@ -173,6 +173,15 @@ export const SERVER_REASON_CODES: Partial<Record<PacketKind, readonly number[]>>
   auth: [0x00, 0x18],
 }
 
+/** Names of the return codes with which a 3.1.1 server refuses a connection. */
+export const CONNACK_RETURN_NAMES_311: Readonly<Record<number, string>> = {
+  1: 'unacceptable protocol version',
+  2: 'identifier rejected',
+  3: 'server unavailable',
+  4: 'bad user name or password',
+  5: 'not authorized',
+}
+
 /** The return codes of MQTT 3.1.1. */
 export const CONNACK_RETURN_CODES_311 = [0, 1, 2, 3, 4, 5] as const
 export const SUBACK_RETURN_CODES_311 = [0x00, 0x01, 0x02, 0x80] as const

@@ -18,7 +18,7 @@
 //   forgotten 4                0     0           topic id    0            0            0          0      only as a turn's first records
 //   ended     5                slot  generation  0           0            0            0          0      the peer sent FIN
 //   drained   6                slot  generation  0           0            0            0          0      output fell below low water
-//   overflowed 7               slot  generation  frames left out this turn …                              at most one a turn
+//   overflowed 7               slot  generation  over limit  too large    0            0          0      PUBLISHes left out this turn; at most one a turn
 //   closed    8                slot  generation  reason      errno        0            0          0      reason: see CloseReason
 //   oversized 9 | first<<8     slot  generation  0           announced    limit        0          0      reading has stopped for good
 //   malformed 10 | first<<8    slot  generation  0           0            0            0          0      Remaining Length of 5 bytes; reading has stopped for good
@@ -64,8 +64,9 @@
 //   shortcut      19                             topicId slot gen toSlot toGen from5|to5<<1 decision
 // forward, multicast, forwardList and keep name this turn's inbox: outside a turn, or after it, they abort the batch with an
 // error thrown from `execute()`. A QoS 0 PUBLISH (first & 0x06 == 0) that would lift a connection's queued bytes over its
-// `outputLimit`, although they were offered to the socket first, and any PUBLISH larger than its `maxPacketOut`, is left out
-// whole, counted and reported (`overflowed`). `multicast` is for QoS 0. Outside `finish`, `close` drops what is queued.
+// `outputLimit`, although they were offered to the socket first (when none are left, it may be over the limit by itself),
+// and any PUBLISH larger than its `maxPacketOut`, is left out whole, counted and reported (`overflowed`, by the reason).
+// `multicast` is for QoS 0. Outside `finish`, `close` drops what is queued.
 // A SHORTCUT is a decision that stands: while `decisions[0]` is what the command says, a PUBLISH with first byte 0x30 (QoS 0,
 // no RETAIN) of that connection to that topic is written to that other connection at once and not told, only counted. It is
 // told all the same when the connection has other records in the turn (nothing overtakes), when it carries MQTT 5 properties,

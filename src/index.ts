@@ -1,5 +1,6 @@
 // The public interface for programs that embed the broker: `import { createBroker } from 'martlet'`.
 import type { Hooks } from './broker/hooks.ts'
+import { ConfigError } from './config/config-error.ts'
 import { type ConfigurationOptions, optionsSource, resolveConfiguration } from './config/configuration.ts'
 import { Martlet } from './server/martlet.ts'
 import type { DurableStore } from './store/durable-store.ts'
@@ -19,7 +20,6 @@ export type {
   Verdict,
 } from './broker/hooks.ts'
 export type { OutgoingMessage } from './broker/own-publications.ts'
-export { ConfigError } from './config/config-error.ts'
 export type { ConfigurationOptions } from './config/configuration.ts'
 export type { Properties, UserProperty } from './mqtt/properties.ts'
 export { ReasonCode } from './mqtt/reason-code.ts'
@@ -38,8 +38,10 @@ export {
 export { StoreError } from './store/store-error.ts'
 export type { Logger } from './telemetry/log.ts'
 
+export { ConfigError }
+
 /** Settings as in docs/configuration.md, in camelCase, and what only a program can give. */
-export type CreateBrokerOptions = ConfigurationOptions &
+export type CreateBrokerOptions = Omit<ConfigurationOptions, 'listeners'> &
   Hooks & {
     /** Default: says nothing. */
     readonly log?: Logger
@@ -54,6 +56,7 @@ export type CreateBrokerOptions = ConfigurationOptions &
  * `allowAnonymous` is false or `authenticate` says otherwise. Throws a ConfigError for a setting out of range.
  */
 export function createBroker(options: CreateBrokerOptions = {}): Martlet {
+  checkParts(options)
   const { log = silentLogger, store, clock, ...rest } = options
   const { authenticate, beginAuthentication, authorizePublish, authorizeSubscribe, ...settings } = rest
   const configuration = resolveConfiguration([optionsSource(settings)])
@@ -70,4 +73,33 @@ export function createBroker(options: CreateBrokerOptions = {}): Martlet {
     ...(store === undefined ? {} : { store }),
     ...(clock === undefined ? {} : { clock }),
   })
+}
+
+const HOOKS = ['authenticate', 'beginAuthentication', 'authorizePublish', 'authorizeSubscribe']
+const LOG_METHODS = ['debug', 'info', 'warn', 'error']
+const STORE_METHODS = ['open', 'recover', 'commit', 'close']
+
+/** What a program without types may get wrong, and would hear of when the first client comes. */
+function checkParts(options: object): void {
+  if (typeof options !== 'object' || options === null)
+    throw new TypeError('createBroker: an object of options is wanted')
+  const given: Record<string, unknown> = { ...options }
+  if (given.listeners !== undefined) {
+    const advice = 'Open them with broker.listen({ port, host, … }), one call each.'
+    throw new ConfigError({ key: 'listeners', problem: 'a program opens its listeners itself', advice })
+  }
+  for (const key of HOOKS) {
+    if (given[key] === undefined || typeof given[key] === 'function') continue
+    throw new ConfigError({ key, value: given[key], problem: 'a function is wanted' })
+  }
+  requireMethods(given, 'log', LOG_METHODS)
+  requireMethods(given, 'store', STORE_METHODS)
+  requireMethods(given, 'clock', ['now'])
+}
+
+function requireMethods(given: Readonly<Record<string, unknown>>, key: string, names: readonly string[]): void {
+  const part = given[key] as Record<string, unknown> | null | undefined
+  if (part === undefined) return
+  if (part !== null && names.every((name) => typeof part[name] === 'function')) return
+  throw new ConfigError({ key, problem: `an object with ${names.join(', ')} is wanted` })
 }

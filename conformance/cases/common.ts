@@ -1,6 +1,6 @@
 // What many cases begin with: a subscriber, a publisher, and a marker that proves what did not come.
 
-import type { Client } from '../client.ts'
+import type { Client, ConnectionLog } from '../client.ts'
 import type { ConnectArguments, Context } from '../context.ts'
 import type { Packet } from '../packet.ts'
 import { describe } from '../packet.ts'
@@ -64,6 +64,42 @@ export async function retain(t: Context, publisher: Client, options: wire.Publis
   await publisher.publish({ ...options, qos, retain: true })
   if (qos === 0) await publisher.publish({ topic: t.topic('behind the retained one'), payload: 'x', qos: best })
   await publisher.flush()
+}
+
+/** Publishes the payloads one after the other, each acknowledged before the next. */
+export async function publishAll(
+  publisher: Client,
+  topic: string,
+  payloads: readonly string[],
+  qos: 0 | 1 | 2,
+): Promise<void> {
+  for (const payload of payloads) await publisher.publish({ topic, payload, qos })
+}
+
+/** SUBACK or UNSUBACK: a code for each filter of the request it answers, and only codes that are allowed. */
+export function judgeCodes(
+  log: ConnectionLog,
+  request: 'subscribe' | 'unsubscribe',
+  allowed: readonly number[],
+): { applied: number; broken: string[] } {
+  const answer = request === 'subscribe' ? 'suback' : 'unsuback'
+  const asked = new Map<number, number[]>()
+  const broken: string[] = []
+  let applied = 0
+  for (const { direction, packet } of log.entries) {
+    const id = packet.packetId ?? 0
+    if (direction === 'sent' && packet.kind === request) {
+      asked.set(id, [...(asked.get(id) ?? []), packet.filters?.length ?? 0])
+    }
+    if (direction === 'sent' || packet.kind !== answer) continue
+    applied++
+    const codes = packet.codes ?? []
+    const filters = asked.get(id)
+    if (filters !== undefined && !filters.includes(codes.length)) {
+      broken.push(`${codes.length} codes for ${filters.join(' or ')} filters: ${describe(packet)}`)
+    } else if (codes.length === 0 || codes.some((code) => !allowed.includes(code))) broken.push(describe(packet))
+  }
+  return { applied, broken }
 }
 
 /** The text of a payload. */

@@ -1,6 +1,7 @@
 // Markdown, for a README, an issue or a pull request.
 
-import { coverageText } from '../coverage.ts'
+import { catalogue } from '../catalogue/index.ts'
+import { coverageText, judgement, judgementText } from '../coverage.ts'
 import { byArea, counts, type RunResult } from './result.ts'
 import { traceLines } from './terminal.ts'
 
@@ -20,7 +21,13 @@ export function markdownReport(result: RunResult): string {
       continue
     }
     const verdicts = result.verdicts.filter((v) => v.version === version)
-    lines.push(coverageText(coverage), '', '| area | passed | failed | skipped |', '|---|---:|---:|---:|')
+    const judged = judgement(version, catalogue[version], verdicts)
+    lines.push(
+      `${coverageText(coverage)}; ${judgementText(judged)}.`,
+      '',
+      '| area | passed | failed | skipped |',
+      '|---|---:|---:|---:|',
+    )
     for (const [area, list] of byArea(verdicts)) {
       const a = counts(list)
       lines.push(`| ${area} | ${a.pass} | ${a.fail + a.error} | ${a.skip} |`)

@@ -8,6 +8,8 @@ import type { Outcome, Verdict } from '../verdict.ts'
 export interface RunResult {
   /** URL of the broker, without password. */
   target: string
+  /** What the broker says it is, in $SYS/broker/version; absent if it says nothing there. */
+  broker?: string
   /** ISO 8601. */
   startedAt: string
   /** Milliseconds. */

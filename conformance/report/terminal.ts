@@ -1,6 +1,7 @@
 // The report for people at a terminal: what failed and why, a table by area, the coverage.
 
-import { coverageText } from '../coverage.ts'
+import { catalogue } from '../catalogue/index.ts'
+import { coverageText, judgement, judgementText } from '../coverage.ts'
 import type { TraceEvent } from '../trace.ts'
 import type { Verdict } from '../verdict.ts'
 import { byArea, counts, type RunResult } from './result.ts'
@@ -82,7 +83,8 @@ export function terminalReport(result: RunResult, options: TerminalOptions): str
     if (skipped.length > 0) {
       lines.push('', paint('dim', 'Skipped:'), ...skipped.map((v) => paint('dim', `  ${v.id}: ${v.reason}`)))
     }
-    lines.push('', ...table(verdicts, paint), '', coverageText(coverage))
+    const judged = judgement(version, catalogue[version], verdicts)
+    lines.push('', ...table(verdicts, paint), '', coverageText(coverage), judgementText(judged))
   }
   const c = counts(result.verdicts)
   const verdict = c.fail + c.error === 0 ? paint('green', '0 failed') : paint('red', `${c.fail + c.error} failed`)

@@ -2,47 +2,31 @@
 // step: peers that connect and are connected to, talk (packets right and wrong, in pieces), stall, end and reset; commands right, stale and
 // wild, in a turn and outside. The mutator moves whole steps about, so that it works on the story and not on the bytes.
 // Half of the stories are told over plain TCP, the rest through the PROXY and WebSocket layers.
-// Checked: the promises of native/index.d.ts about records, and that nothing is left behind.
+// Checked: the promises of native/index.d.ts about records (story_records.h), and that nothing is left behind.
 #include <errno.h>
 
 #include <algorithm>
 #include <cstring>
-#include <map>
 #include <memory>
 #include <vector>
 
-#include "fake_kernel.h"
 #include "input.h"
 #include "loop/reactor.h"
+#include "story_peers.h"
+#include "story_records.h"
 
 using namespace martlet;
+using namespace story;
 using wire::Command;
-using wire::Kind;
 
 namespace {
 
 constexpr size_t kStep = 8;
 constexpr uint32_t kSlots = 6;
 
-struct Step {
-  uint8_t op, who;
-  uint16_t a, b, c;
-};
-
-struct Named {  // a connection as the records told of it
-  uint32_t slot;
-  int32_t generation;
-  bool ended = false;
-  bool stopped = false;  // oversized or malformed: no packet follows
-};
-
-struct Body {  // a packet of this turn's inbox
-  int32_t offset, length;
-};
-
 class Story {
  public:
-  explicit Story(Input& in) : kernel_(in.four()) {
+  explicit Story(Input& in) : peers_(in.four()) {
     const uint8_t shape = in.byte();
     const bool tiny = shape & 1;
     Options options{kSlots, tiny ? 64u : 4096u, 8, 4, 2, 2000, 6000, 4000, 1000, tiny ? 700u : 100'000u, 0, 4, true};
@@ -71,30 +55,33 @@ class Story {
     reactor_ = std::make_unique<Reactor>(options, memory, on_turn, this);
     CHECK(reactor_->open() == 0);
     ListenError error;
-    CHECK(reactor_->listen(door(shape >> 1), &error) == 0);
+    CHECK(reactor_->listen(peers_.door(shape >> 1), &error) == 0);
   }
 
   void take(const Step& step) {
     switch (step.op % 16) {
       case 0:
-        if (kernel_.sockets.size() < 40) connect(step);
+        if (peers_.kernel.sockets.size() < 40) peers_.connect(step);
         break;
       case 1:
       case 2:
       case 3:
-        say_packet(step);
+        peers_.say_packet(step);
         break;
       case 4:
-        say_raw(step);
+        peers_.say_raw(step);
         break;
       case 5:
-        if (auto* socket = peer(step.who)) socket->window = std::min<size_t>(socket->window + step.a, 1 << 20);
+        if (auto* socket = peers_.peer(step.who)) socket->window = std::min<size_t>(socket->window + step.a, 1 << 20);
         break;
       case 6:
-        if (auto* socket = peer(step.who)) (step.a & 1 ? socket->reset : socket->fin) = true;
+        if (auto* socket = peers_.peer(step.who)) (step.a & 1 ? socket->reset : socket->fin) = true;
         break;
       case 7:
-        kernel_.descriptors = step.a % 4 ? SIZE_MAX : 2;
+        peers_.kernel.descriptors = step.a % 4 ? SIZE_MAX : 2;
+        peers_.kernel.changes_its_mind = step.b & 1;
+        peers_.kernel.whole_reads = step.b & 2;
+        peers_.kernel.interrupts = step.b & 4;
         break;
       case 8:
       case 9:
@@ -116,70 +103,36 @@ class Story {
   }
 
   void end() {
-    kernel_.descriptors = SIZE_MAX;
-    for (auto& [fd, socket] : kernel_.sockets) socket.window = 1 << 24;
+    peers_.kernel.descriptors = SIZE_MAX;
+    peers_.kernel.changes_its_mind = false;
+    for (auto& [fd, socket] : peers_.kernel.sockets) socket.window = 1 << 24;
     for (int i = 0; i < 30; ++i) turn();
     reactor_->close(true);
-    CHECK(open_.empty() && underway_.empty());
+    CHECK(told_.open.empty() && told_.underway.empty());
     CHECK(total(wire::Total::Connections) == 0);
     CHECK(total(wire::Total::QueuedBytes) == 0);
     CHECK(total(wire::Total::PartialBytes) == 0);
-    for (auto& [fd, socket] : kernel_.sockets) {
-      const bool waiting = std::find(kernel_.backlog.begin(), kernel_.backlog.end(), fd) != kernel_.backlog.end();
+    for (auto& [fd, socket] : peers_.kernel.sockets) {
+      const bool waiting = std::find(peers_.kernel.backlog.begin(), peers_.kernel.backlog.end(), fd) != peers_.kernel.backlog.end();
       CHECK(waiting || !socket.open);
     }
   }
 
  private:
-  // What is spoken at the listener: half of the stories with plain TCP, the rest through stream layers.
-  ListenOptions door(uint8_t kind) {
-    ListenOptions options;
-    options.host = "127.0.0.1";
-    if (kind % 2 == 0) return options;
-    auto rules = std::make_shared<StreamRules>();
-    framed_ = kind % 4 == 1;
-    proxied_ = kind % 8 > 2;
-    rules->protocol = framed_ ? Protocol::WebSockets : kind % 8 == 7 ? Protocol::Any : Protocol::Mqtt;
-    rules->proxy = proxied_;
-    options.rules = rules;
-    return options;
-  }
-
   double total(wire::Total index) const { return totals_[static_cast<size_t>(index)]; }
-
-  FakeSocket* peer(uint8_t who) {
-    if (kernel_.sockets.empty()) return nullptr;
-    auto at = kernel_.sockets.begin();
-    std::advance(at, who % kernel_.sockets.size());
-    FakeSocket& socket = at->second;
-    return socket.fin || socket.reset || socket.sent.size() > 400'000 ? nullptr : &socket;
-  }
-
-  // Mostly with what the listener's layers want to hear first.
-  void connect(const Step& step) {
-    FakeSocket& socket = kernel_.sockets[kernel_.connect()];
-    socket.window = step.a;
-    if (step.b % 8 == 7) return;
-    static const char header[] = "PROXY TCP4 10.1.2.3 10.1.2.4 1234 1883\r\n";
-    static const char upgrade[] =
-        "GET /mqtt HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
-    if (proxied_) socket.sent.insert(socket.sent.end(), header, header + sizeof header - 1);
-    if (framed_) socket.sent.insert(socket.sent.end(), upgrade, upgrade + sizeof upgrade - 1);
-  }
 
   void dial_or_answer(const Step& step) {
     static const int errors[] = {0, 0, 0, 0, ECONNREFUSED, ETIMEDOUT, EAGAIN, ECONNRESET};
     const int error = errors[step.b % 8];
-    FakeSocket* socket = peer(step.who);
+    FakeSocket* socket = peers_.peer(step.who);
     if (socket && socket->connecting) {
       socket->to_itself = step.a % 16 == 0;
-      auto found = std::find_if(kernel_.sockets.begin(), kernel_.sockets.end(), [&](auto& each) { return &each.second == socket; });
-      kernel_.answer(found->first, error);
+      auto found = std::find_if(peers_.kernel.sockets.begin(), peers_.kernel.sockets.end(), [&](auto& each) { return &each.second == socket; });
+      peers_.kernel.answer(found->first, error);
       return;
     }
-    if (kernel_.sockets.size() >= 40) return;
-    kernel_.connect_result = error ? -error : step.a & 1 ? 0 : -EINPROGRESS;
+    if (peers_.kernel.sockets.size() >= 40) return;
+    peers_.kernel.connect_result = error ? -error : step.a & 1 ? 0 : -EINPROGRESS;
     ConnectOptions options;
     options.host = "127.0.0.1";
     if (step.c % 3 == 0) {  // with the layer of no_tls.cc, which may or may not hear what it wants
@@ -192,72 +145,18 @@ class Story {
     ConnectionId id;
     ConnectError failure;
     if (!reactor_->connect(options, &id, &failure)) return;
-    underway_[static_cast<int32_t>(id.slot)] = id.generation;
-    FakeSocket& dialed = kernel_.sockets[kernel_.dialed.back()];
+    told_.underway[static_cast<int32_t>(id.slot)] = id.generation;
+    FakeSocket& dialed = peers_.kernel.sockets[peers_.kernel.dialed.back()];
     dialed.window = step.a;
     static const char heard[] = "olleh";
     if (options.rules && step.c % 2) dialed.sent.insert(dialed.sent.end(), heard, heard + 5);
   }
 
-  // As binary frames of WebSocket, masked with zeroes, where that is spoken; sometimes cut in two.
-  void deliver(FakeSocket& socket, const std::vector<uint8_t>& bytes, bool cut) {
-    auto& sent = socket.sent;
-    if (!framed_) {
-      sent.insert(sent.end(), bytes.begin(), bytes.end());
-      return;
-    }
-    const size_t middle = cut ? bytes.size() / 2 : bytes.size();
-    for (auto [from, to] : {std::pair{size_t{0}, middle}, std::pair{middle, bytes.size()}}) {
-      const size_t size = to - from;
-      if (size == 0 && from > 0) break;
-      sent.push_back(static_cast<uint8_t>((from == 0 ? 0x02 : 0x00) | (to == bytes.size() ? 0x80 : 0)));
-      sent.push_back(static_cast<uint8_t>(0x80 | (size < 126 ? size : 126)));
-      if (size >= 126) sent.insert(sent.end(), {static_cast<uint8_t>(size >> 8), static_cast<uint8_t>(size)});
-      sent.insert(sent.end(), 4, 0);
-      sent.insert(sent.end(), bytes.begin() + static_cast<long>(from), bytes.begin() + static_cast<long>(to));
-    }
-  }
-
-  // A packet as clients send it: mostly PUBLISH, of sizes around every limit, sometimes with a lie in its lengths.
-  void say_packet(const Step& step) {
-    FakeSocket* socket = peer(step.who);
-    if (!socket) return;
-    static const uint8_t kinds[] = {0x30, 0x32, 0x34, 0x31, 0x3D, 0xC0, 0x10, 0x82, 0x40, 0x62};
-    const uint8_t first = kinds[step.b % sizeof kinds];
-    std::vector<uint8_t> body;
-    if (is_publish(first)) {
-      const uint32_t name = step.c % 9 == 8 ? step.c % 1500 : step.c % 9;
-      const uint32_t told = step.c % 31 == 30 ? name + step.a : name;
-      body.push_back(static_cast<uint8_t>(told >> 8));
-      body.push_back(static_cast<uint8_t>(told));
-      body.insert(body.end(), name, static_cast<uint8_t>('a' + step.c % 7));
-      if (has_packet_id(first)) body.insert(body.end(), {0, 1});
-    }
-    body.insert(body.end(), step.a % 16 == 0 ? step.a % 6000 : step.a % 100, static_cast<uint8_t>(step.b));
-    std::vector<uint8_t> sent{first};
-    size_t rest = body.size();
-    do {
-      sent.push_back(static_cast<uint8_t>((rest & 0x7F) | (rest > 0x7F ? 0x80 : 0)));
-      rest >>= 7;
-    } while (rest);
-    sent.insert(sent.end(), body.begin(), body.end());
-    deliver(*socket, sent, step.a % 5 == 4);
-  }
-
-  void say_raw(const Step& step) {
-    if (FakeSocket* socket = peer(step.who)) {
-      const uint8_t bytes[] = {static_cast<uint8_t>(step.a), static_cast<uint8_t>(step.a >> 8),
-                               static_cast<uint8_t>(step.b), static_cast<uint8_t>(step.b >> 8),
-                               static_cast<uint8_t>(step.c), static_cast<uint8_t>(step.c >> 8)};
-      socket->sent.insert(socket->sent.end(), bytes, bytes + 1 + step.a % 6);
-    }
-  }
-
   // A connection that is there, or one that is not any more.
   Named named(const Step& step) const {
-    if (open_.empty() || step.who % 16 == 15) return {step.who % (kSlots + 2u), step.c};
-    auto at = open_.begin();
-    std::advance(at, step.who % open_.size());
+    if (told_.open.empty() || step.who % 16 == 15) return {step.who % (kSlots + 2u), step.c};
+    auto at = told_.open.begin();
+    std::advance(at, step.who % told_.open.size());
     return at->second;
   }
 
@@ -315,7 +214,7 @@ class Story {
   }
 
   int32_t any_handle(const Step& step) {
-    if (!native_.empty() && step.who % 2) return native_[step.c % native_.size()];
+    if (!told_.kept.empty() && step.who % 2) return told_.kept[step.c % told_.kept.size()];
     return step.c % 13 == 12 ? static_cast<int32_t>(step.b) - 32'768 : 1 + step.c % 5;
   }
 
@@ -350,116 +249,18 @@ class Story {
 
   void read(uint32_t count) {
     CHECK(count * wire::kRecordWords <= inbox_.size());
-    std::vector<Body> bodies;
-    bool forgetting = true;
-    for (uint32_t i = 0; i < count; ++i) {
-      const int32_t* w = inbox_.data() + i * wire::kRecordWords;
-      const auto kind = static_cast<Kind>(w[0] & 0xFF);
-      if (kind != Kind::Forgotten) forgetting = false;
-      CHECK(kind != Kind::Forgotten || forgetting);
-      record(kind, w, &bodies);
-    }
+    const std::vector<Body> bodies = told_.read(inbox_.data(), count);
     for (const Step& step : in_turn_) {
       command(step, bodies.empty() ? nullptr : &bodies[step.c % bodies.size()]);
     }
     in_turn_.clear();
   }
 
-  void record(Kind kind, const int32_t* w, std::vector<Body>* bodies) {
-    switch (kind) {
-      case Kind::Opened:
-        CHECK(open_.count(w[1]) == 0 && static_cast<uint32_t>(w[1]) < kSlots);
-        CHECK((w[3] == -1) == (underway_.count(w[1]) == 1 && underway_[w[1]] == w[2]));
-        underway_.erase(w[1]);
-        open_[w[1]] = {static_cast<uint32_t>(w[1]), w[2]};
-        in_inbox(w[4], w[5]);
-        return;
-      case Kind::Topic:
-        CHECK(w[3] > 0 && w[3] <= 8 && topics_.count(w[3]) == 0);
-        in_inbox(w[4], w[5]);
-        topics_[w[3]].assign(inbox_bytes_.begin() + w[4], inbox_bytes_.begin() + w[4] + w[5]);
-        return;
-      case Kind::Forgotten:
-        CHECK(topics_.erase(w[3]) == 1);
-        return;
-      case Kind::AcceptPaused:
-      case Kind::Refused:
-        return;
-      default:
-        break;
-    }
-    if (auto underway = underway_.find(w[1]); underway != underway_.end() && underway->second == w[2]) {
-      CHECK(kind == Kind::Closed || kind == Kind::StreamFailed);
-      if (kind == Kind::Closed) underway_.erase(underway);
-      return;
-    }
-    auto found = open_.find(w[1]);
-    CHECK(found != open_.end() && found->second.generation == w[2]);
-    Named& connection = found->second;
-    switch (kind) {
-      case Kind::Packet:
-        CHECK(!connection.ended && !connection.stopped);
-        packet(w, bodies);
-        break;
-      case Kind::Ended:
-        CHECK(!connection.ended);
-        connection.ended = true;
-        break;
-      case Kind::Oversized:
-      case Kind::Malformed:
-        CHECK(!connection.stopped && !connection.ended);
-        connection.stopped = true;
-        break;
-      case Kind::Learned:
-        in_inbox(w[4], w[5]);
-        break;
-      case Kind::StreamFailed:
-        in_inbox(w[4], w[5]);
-        connection.stopped = true;
-        break;
-      case Kind::Drained:
-      case Kind::Overflowed:
-        break;
-      case Kind::Closed:
-        open_.erase(found);
-        break;
-      default:
-        CHECK(false && "a record of no known kind");
-    }
-  }
-
-  void packet(const int32_t* w, std::vector<Body>* bodies) {
-    if (w[6] != 0) {
-      CHECK(w[6] < 0 && w[4] == 0);
-      native_.push_back(w[6]);
-      if (native_.size() > 50) native_.erase(native_.begin());
-      return;
-    }
-    in_inbox(w[4], w[5]);
-    bodies->push_back({w[4], w[5]});
-    if (w[3] == 0) return;
-    // The id stands for the very name this packet has.
-    CHECK(topics_.count(w[3]) == 1);
-    const auto& name = topics_[w[3]];
-    const int32_t length = topic_length(inbox_bytes_.data() + w[4], static_cast<uint32_t>(w[5]));
-    CHECK(length == static_cast<int32_t>(name.size()));
-    CHECK(std::equal(name.begin(), name.end(), inbox_bytes_.begin() + w[4] + 2));
-  }
-
-  void in_inbox(int32_t offset, int32_t length) const {
-    CHECK(offset >= 0 && length >= 0);
-    CHECK(static_cast<size_t>(offset) + static_cast<size_t>(length) <= inbox_bytes_.size());
-  }
-
-  FakeKernel kernel_;
-  bool framed_ = false, proxied_ = false;
-  std::map<int32_t, Named> open_;
-  std::map<int32_t, int32_t> underway_;  // of ours, not told yet: slot to generation
-  std::map<int32_t, std::vector<uint8_t>> topics_;
-  std::vector<int32_t> native_;  // handles native code chose, some of them released since
+  Peers peers_;
   std::vector<Step> in_turn_;
   std::vector<int32_t> inbox_, outbox_;
   std::vector<uint8_t> inbox_bytes_, outbox_bytes_;
+  Records told_{kSlots, inbox_bytes_};
   double last_read_[kSlots], last_write_[kSlots], bytes_in_[kSlots], bytes_out_[kSlots], totals_[wire::kTotals];
   uint32_t queued_[kSlots], left_out_[kSlots];
   int32_t decisions_[1] = {1};

@@ -1,104 +1,16 @@
-// Connections of ours against the fake kernel: every way connect() can answer, at once and later, what takes an attempt
-// back, and layers that shake hands before anybody is told.
+// Connections of ours against the fake kernel: every way connect() can answer, at once and later, and what takes an attempt
+// back. Layers that shake hands before anybody is told are in handshake_test.cc.
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
 #include <algorithm>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "fake_kernel.h"
-#include "loop/reactor.h"
-#include "testing.h"
+#include "caller.h"
 
-using namespace martlet;
-using wire::CloseReason;
-using wire::Kind;
-
-namespace {
-
-struct Told {
-  Kind kind;
-  int32_t slot, generation, a, b;
-  std::string text;
-};
-
-class Caller {
- public:
-  static constexpr uint32_t kMostSlots = 256;
-
-  explicit Caller(uint32_t slots = 16) : kernel(1) {
-    kernel.whole_reads = true;
-    Options options{slots, 4096, 8, 4, 8, 1u << 20, 1u << 30, 20'000, 5'000, 1u << 22, 60'000, 4, true};
-    Memory memory{inbox,      64,         inbox_bytes, sizeof inbox_bytes, outbox,    256,
-                  outbox_bytes, sizeof outbox_bytes, last_read, last_write,  queued, bytes_in,
-                  bytes_out,  left_out,    totals,      decisions};
-    reactor = std::make_unique<Reactor>(options, memory, on_turn, this);
-    CHECK(reactor->open() == 0);
-  }
-
-  static ConnectOptions to(const char* host = "127.0.0.1") {
-    ConnectOptions options;
-    options.host = host;
-    options.port = 1883;
-    return options;
-  }
-
-  /** The descriptor of a connection underway; -1, with `error` filled in, when it failed at once. */
-  int connect(const ConnectOptions& options = to()) {
-    if (!reactor->connect(options, &id, &error)) return -1;
-    return kernel.dialed.back();
-  }
-
-  void command(std::vector<int32_t> words) {
-    std::copy(words.begin(), words.end(), outbox + outbox[0]);
-    outbox[0] += static_cast<int32_t>(words.size());
-  }
-
-  void close(ConnectionId which) { command({15, static_cast<int32_t>(which.slot), which.generation, 0}); }
-
-  void turn() {
-    reactor->before_sleep();  // what the test commanded is written outside a turn
-    reactor->turn();
-    reactor->before_sleep();
-    CHECK(reactor->take_error().empty());
-  }
-
-  double total(wire::Total index) const { return totals[static_cast<size_t>(index)]; }
-  bool fails_with(int expected, const char* syscall) const { return error.error == expected && std::string(error.syscall) == syscall; }
-  /** Everything was told, nothing is open, nothing keeps the loop awake. */
-  bool is_quiet() { return total(wire::Total::Connections) == 0 && kernel.open_sockets() == 0 && !kernel.ready(); }
-
-  static void on_turn(void* context, uint32_t count) {
-    auto* self = static_cast<Caller*>(context);
-    for (uint32_t i = 0; i < count; ++i) {
-      const int32_t* w = self->inbox + i * wire::kRecordWords;
-      auto kind = static_cast<Kind>(w[0] & 0xFF);
-      bool text = kind == Kind::Opened || kind == Kind::Learned || kind == Kind::StreamFailed;
-      self->told.push_back({kind, w[1], w[2], w[3], w[4],
-                            text ? std::string(reinterpret_cast<char*>(self->inbox_bytes + w[4]), static_cast<size_t>(w[5])) : ""});
-      if (kind == Kind::Opened && self->greets) self->command({2 | 2 << 8, w[1], w[2], 0xC0});
-    }
-  }
-
-  FakeKernel kernel;
-  std::vector<Told> told;
-  ConnectionId id;
-  ConnectError error;
-  bool greets = false;
-  int32_t inbox[64 * wire::kRecordWords];
-  uint8_t inbox_bytes[4096];
-  int32_t outbox[256];
-  uint8_t outbox_bytes[256] = {};
-  double last_read[kMostSlots], last_write[kMostSlots], bytes_in[kMostSlots], bytes_out[kMostSlots], totals[wire::kTotals];
-  uint32_t queued[kMostSlots], left_out[kMostSlots];
-  int32_t decisions[1] = {1};
-  std::unique_ptr<Reactor> reactor;  // last: it borrows all of the above
-};
-
-}  // namespace
+using namespace caller;
 
 TEST("a connection of ours is told when the socket is writable, and is as any other from then on") {
   Caller caller;
@@ -274,84 +186,6 @@ TEST("more connections stand, fail and end at once than the inbox has room for: 
     for (int i = 0; i < 20; ++i) caller.turn();
     note();
     CHECK(std::count(told_closed.begin(), told_closed.end(), 1) == Caller::kMostSlots);
-    CHECK(caller.is_quiet());
-  }
-}
-
-// The layer of no_tls.cc says "hello" and wants "olleh" before anything else.
-namespace {
-
-int secured(Caller& caller) {
-  std::string problem;
-  CHECK(caller.reactor->secure_caller({}, &problem) == 0);
-  ConnectOptions options = Caller::to();
-  auto rules = std::make_shared<StreamRules>();
-  rules->caller = caller.reactor->caller(0);
-  rules->server_name = "broker";
-  options.rules = rules;
-  return caller.connect(options);
-}
-
-void say(Caller& caller, int fd, const std::string& bytes) {
-  auto& sent = caller.kernel.sockets[fd].sent;
-  sent.insert(sent.end(), bytes.begin(), bytes.end());
-}
-
-}  // namespace
-
-TEST("with a layer that shakes hands, opened is told when it is through; nothing is sent before") {
-  Caller caller;
-  caller.greets = true;
-  int fd = secured(caller);
-  FakeSocket& socket = caller.kernel.sockets[fd];
-  socket.window = 2;  // the layer's own words meet a full socket, too
-  caller.kernel.answer(fd);
-  for (int i = 0; i < 3; ++i) caller.turn();
-  socket.window = 100;
-  for (int i = 0; i < 3; ++i) caller.turn();
-  CHECK(caller.told.empty() && std::string(socket.received.begin(), socket.received.end()) == "hello");
-  say(caller, fd, "oll");
-  for (int i = 0; i < 3; ++i) caller.turn();
-  CHECK(caller.told.empty());
-  say(caller, fd, std::string("eh\xD0\0", 4));
-  for (int i = 0; i < 3; ++i) caller.turn();
-  CHECK(caller.told.size() == 3 && caller.told[0].kind == Kind::Opened && caller.told[1].kind == Kind::Learned);
-  CHECK(caller.told[2].kind == Kind::Packet);
-  CHECK(std::string(socket.received.begin(), socket.received.end()) == std::string("hello\xC0\0", 7));
-}
-
-TEST("a handshake that fails, ends, or is reset is told as closed without opened; a failed one says why first") {
-  for (int how = 0; how < 3; ++how) {
-    Caller caller;
-    int fd = secured(caller);
-    caller.kernel.answer(fd);
-    caller.turn();
-    if (how == 0) say(caller, fd, "no!!!");
-    if (how == 1) caller.kernel.sockets[fd].fin = true;
-    if (how == 2) caller.kernel.sockets[fd].reset = true;
-    for (int i = 0; i < 4; ++i) caller.turn();
-    CHECK(caller.told.back().kind == Kind::Closed);
-    CHECK(caller.told.back().a == static_cast<int32_t>(CloseReason::SocketError));
-    CHECK(caller.told.back().b == (how == 0 ? EPROTO : ECONNRESET));
-    CHECK(caller.told.size() == (how == 0 ? 2 : 1));
-    if (how == 0) CHECK(caller.told[0].kind == Kind::StreamFailed && caller.told[0].text == "hello was not understood");
-    CHECK(caller.is_quiet());
-  }
-}
-
-TEST("an attempt is taken back in the middle of a handshake, by finish as by close") {
-  for (int32_t command : {14, 15}) {
-    Caller caller;
-    int fd = secured(caller);
-    caller.kernel.answer(fd);
-    caller.turn();
-    say(caller, fd, "oll");
-    caller.turn();
-    caller.command({command, static_cast<int32_t>(caller.id.slot), caller.id.generation});
-    if (command == 15) caller.command({1});
-    caller.turn();
-    CHECK(caller.told.size() == 1 && caller.told[0].kind == Kind::Closed);
-    CHECK(caller.told[0].a == static_cast<int32_t>(CloseReason::Command));
     CHECK(caller.is_quiet());
   }
 }

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "net/retried.h"
+
 FakeKernel* FakeKernel::current = nullptr;
 
 int FakeKernel::connect() {
@@ -47,6 +49,23 @@ size_t some(size_t most) {
   if (most <= 1 || kernel().whole_reads || kernel().random() % 3) return most;
   return 1 + kernel().random() % most;
 }
+
+/** A call as the real one is made: returns -errno in the end, and begins anew when a signal comes in between. */
+template <typename Call>
+auto called(Call call) -> decltype(call()) {
+  return retried([&]() -> decltype(call()) {
+    if (kernel().interrupts && kernel().random() % 8 == 0) {
+      errno = EINTR;
+      return -1;
+    }
+    auto result = call();
+    if (result >= 0) return result;
+    errno = static_cast<int>(-result);
+    return -1;
+  });
+}
+
+bool changed_its_mind() { return kernel().changes_its_mind && kernel().random() % 16 == 0; }
 
 uint32_t readiness(const FakeSocket& socket) {
   uint32_t events = 0;
@@ -108,9 +127,11 @@ int adopt(int) { return 0; }
 int bind_to_device(int, const char*) { return 0; }
 int peer_credentials(int, int*, int*) { return 0; }
 
-int accept(int, sockaddr_storage* peer) {
+namespace {
+
+int accept_once(sockaddr_storage* peer) {
   FakeKernel& k = kernel();
-  if (k.backlog.empty()) return -EAGAIN;
+  if (k.backlog.empty() || changed_its_mind()) return -EAGAIN;
   if (k.open_sockets() >= k.descriptors) return -EMFILE;
   if (k.random() % 20 == 0) return -ECONNABORTED;
   int fd = k.backlog.front();
@@ -119,23 +140,10 @@ int accept(int, sockaddr_storage* peer) {
   return fd;
 }
 
-int set_option(int fd, int level, int name, int value) {
-  kernel().options[fd][{level, name}] = value;
-  return 0;
-}
-int linger_zero(int) { return 0; }
-int pending_error(int fd) {
-  FakeSocket* socket = find(fd);
-  if (!socket || !socket->dialed) return ECONNRESET;
-  int error = socket->error;
-  socket->error = 0;  // told once, as SO_ERROR is
-  if (error) socket->reset = true;
-  return error ? error : socket->reset ? ECONNRESET : 0;
-}
-
-int64_t recv(int fd, void* into, size_t size) {
+int64_t recv_once(int fd, void* into, size_t size) {
   FakeSocket* socket = find(fd);
   if (!socket) return -EBADF;
+  if (changed_its_mind()) return -EAGAIN;
   size_t there = socket->sent.size() - socket->read;
   if (there == 0) {
     if (socket->reset) {
@@ -151,16 +159,10 @@ int64_t recv(int fd, void* into, size_t size) {
   return static_cast<int64_t>(count);
 }
 
-int64_t discard(int fd, size_t size) { return recv(fd, nullptr, size); }
-
-int64_t send(int fd, const void* from, size_t size) {
-  iovec part{const_cast<void*>(from), size};
-  return send(fd, &part, 1);
-}
-
-int64_t send(int fd, const iovec* parts, size_t count) {
+int64_t send_once(int fd, const iovec* parts, size_t count) {
   FakeSocket* socket = find(fd);
   if (!socket) return -EBADF;
+  if (changed_its_mind()) return -EAGAIN;
   if (socket->write_ended) return -EPIPE;
   if (socket->reset) {
     socket->reset_told = true;
@@ -179,6 +181,41 @@ int64_t send(int fd, const iovec* parts, size_t count) {
   }
   socket->window -= taken;
   return static_cast<int64_t>(taken);
+}
+
+}  // namespace
+
+int accept(int, sockaddr_storage* peer) {
+  return called([&] { return accept_once(peer); });
+}
+
+int set_option(int fd, int level, int name, int value) {
+  kernel().options[fd][{level, name}] = value;
+  return 0;
+}
+int linger_zero(int) { return 0; }
+int pending_error(int fd) {
+  FakeSocket* socket = find(fd);
+  if (!socket || !socket->dialed) return ECONNRESET;
+  int error = socket->error;
+  socket->error = 0;  // told once, as SO_ERROR is
+  if (error) socket->reset = true;
+  return error ? error : socket->reset ? ECONNRESET : 0;
+}
+
+int64_t recv(int fd, void* into, size_t size) {
+  return called([&] { return recv_once(fd, into, size); });
+}
+
+int64_t discard(int fd, size_t size) { return recv(fd, nullptr, size); }
+
+int64_t send(int fd, const void* from, size_t size) {
+  iovec part{const_cast<void*>(from), size};
+  return send(fd, &part, 1);
+}
+
+int64_t send(int fd, const iovec* parts, size_t count) {
+  return called([&] { return send_once(fd, parts, count); });
 }
 
 int shutdown_write(int fd) {

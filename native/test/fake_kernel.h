@@ -1,5 +1,5 @@
-// A kernel for one reactor: sockets.h implemented over byte vectors, with short reads, short writes, full windows, FIN
-// and resets wherever the test wants them. Level-triggered, like the real one. One instance at a time.
+// A kernel for one reactor: sockets.h implemented over byte vectors, with short reads, short writes, full windows, FIN,
+// resets and signals wherever the test wants them. Level-triggered, like the real one. One instance at a time.
 #pragma once
 
 #include <errno.h>
@@ -55,6 +55,8 @@ class FakeKernel {
   std::vector<int> backlog;
   size_t descriptors = SIZE_MAX;  // accept fails with EMFILE when so many sockets are open
   bool whole_reads = false;       // no short reads
+  bool interrupts = true;         // signals interrupt calls: what sockets.cc does about EINTR happens here, too
+  bool changes_its_mind = false;  // a socket epoll called ready may say EAGAIN all the same
   double time = 1000;
   int listen_backlog = -1;
   std::map<int, std::map<std::pair<int, int>, int>> options;  // by descriptor, then (level, name)

@@ -1,8 +1,14 @@
 // The WebSocket layer without a socket: frames cut at every byte, what a client may not send, the upgrade request.
+#include <errno.h>
+
+#include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "net/sha1.h"
+#include "net/stream_rules.h"
+#include "net/web_socket.h"
 #include "net/web_socket_frames.h"
 #include "net/web_socket_upgrade.h"
 #include "testing.h"
@@ -74,6 +80,37 @@ std::string request(const std::string& without = "", const std::string& with = "
   if (!with.empty()) text += with + "\r\n";
   return text + "\r\n";
 }
+
+// Below a WebSocket as TLS is: what it was offered when the socket was full is sealed, and must be offered again.
+class SealingLayer final : public Layer {
+ public:
+  SealingLayer(std::string* heard, std::string* wire, bool* full) : Layer(nullptr), heard_(heard), wire_(wire), full_(full) {}
+  int64_t recv(uint8_t* into, size_t size) override {
+    size_t part = std::min(size, heard_->size());
+    std::copy_n(heard_->data(), part, into);
+    heard_->erase(0, part);
+    return part ? static_cast<int64_t>(part) : -EAGAIN;
+  }
+  int64_t send(const iovec* parts, size_t count, size_t) override {
+    std::string offered;
+    for (size_t i = 0; i < count; ++i) offered.append(static_cast<const char*>(parts[i].iov_base), parts[i].iov_len);
+    if (sealed_.empty()) sealed_ = offered;
+    CHECK(offered.substr(0, sealed_.size()) == sealed_);
+    if (*full_) return -EAGAIN;
+    *wire_ += sealed_;
+    return static_cast<int64_t>(std::exchange(sealed_, {}).size());
+  }
+  int flush() override { return 0; }
+  void finish() override {}
+  bool pending() const override { return !heard_->empty(); }
+  bool speaks() const override { return false; }
+
+ private:
+  std::string* heard_;
+  std::string* wire_;
+  bool* full_;
+  std::string sealed_;
+};
 
 std::string status(const std::string& text, const UpgradeRules& rules = {}) {
   return answer_upgrade(text, rules).answer.substr(9, 3);
@@ -243,4 +280,34 @@ TEST("X-Forwarded-For is read from the right, past those who are trusted themsel
   sockaddr_storage peer;
   CHECK(parse_peer("::ffff:10.9.9.9", &peer) && trusted.contain(peer));
   CHECK(parse_peer("11.0.0.1", &peer) && !trusted.contain(peer));
+}
+
+TEST("pongs that a TLS record holds already are not taken back, however many pings follow") {
+  auto rules = std::make_shared<StreamRules>();
+  rules->protocol = Protocol::WebSockets;
+  Stream stream(-1, rules, {});
+  std::string heard = request(), wire;
+  bool full = false;
+  WebSocketLayer layer(stream, false, std::make_unique<SealingLayer>(&heard, &wire, &full));
+  uint8_t into[4096];
+  CHECK(layer.recv(into, sizeof into) == -EAGAIN && layer.flush() == 0);
+  CHECK(wire.starts_with("HTTP/1.1 101"));
+  wire.clear();
+  full = true;
+  for (int n = 0; n < 40; ++n) {
+    heard = frame(0x89, "ping " + std::to_string(n) + std::string(50, '.'));
+    CHECK(layer.recv(into, sizeof into) == -EAGAIN);
+    if (n == 2 || n == 25) CHECK(layer.flush() == -EAGAIN);
+  }
+  full = false;
+  CHECK(layer.flush() == 0);
+  CHECK(wire.size() < 2000);
+  // Whole frames, the first ones and the last one among them.
+  std::vector<std::string> pongs;
+  for (size_t at = 0; at < wire.size(); at += 2 + static_cast<size_t>(wire[at + 1])) {
+    CHECK(wire[at] == '\x8A');
+    pongs.push_back(wire.substr(at + 2, static_cast<size_t>(wire[at + 1])));
+  }
+  CHECK(pongs.front().starts_with("ping 0.") && pongs[2].starts_with("ping 2."));
+  CHECK(pongs.back().starts_with("ping 39."));
 }

@@ -61,20 +61,22 @@ export class Acknowledgements {
 
   /** Everything up to this ticket is safe. Returns whether nothing is held any more. */
   release(ticket: number): boolean {
-    const held = this.#held
-    // An action may bring us here again, so the place is moved on before anything is done.
-    while (this.#first < held.length && held[this.#first]!.ticket <= ticket) {
-      const { type, packetId, reasonCode, action } = held[this.#first++]!
+    // An action may bring us here again: the place is moved on before anything is done, and looked up anew behind it.
+    for (let next = this.#next(ticket); next !== undefined; next = this.#next(ticket)) {
+      this.#first++
+      const { type, packetId, reasonCode, action } = next
       if (type === PacketType.Puback) this.unansweredPublishes--
       if (action !== undefined) action()
       else this.#client.writeAcknowledgement(type, packetId, reasonCode)
     }
-    if (this.#first < held.length) {
-      this.#trim()
-      return false
-    }
-    this.#client.context.journal.forget(this.#client)
-    return true
+    this.#trim()
+    return this.#first === this.#held.length
+  }
+
+  /** The oldest, if it need not wait any more. */
+  #next(ticket: number): Held | undefined {
+    const oldest = this.#held[this.#first]
+    return oldest !== undefined && oldest.ticket <= ticket ? oldest : undefined
   }
 
   /** Gives back what is done when it is most of the array, so that each answer is moved about once. */

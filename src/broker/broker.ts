@@ -176,7 +176,7 @@ export class Broker implements ReactorReceiver {
   // ── called by the reactor ────────────────────────────────────────────────────────────────────────────────────────
 
   handleOpened(connection: Connection): Client {
-    this.counters.connectionOpened()
+    this.#context.overload.connectionOpened(connection.remoteAddress)
     const client = new Client(this.#context, connection)
     if (this.#closing) client.end({ reason: 'the broker is closing' })
     return client

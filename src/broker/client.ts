@@ -67,7 +67,9 @@ export class Client extends ClientIntake implements ConnectionReceiver, Deadline
     this.session?.pump()
   }
 
-  handleOverflowed(frames: number): void {
+  handleOverflowed(frames: number, tooLarge: number): void {
+    if (tooLarge > 0) this.session?.countTooLarge(tooLarge)
+    if (frames === 0) return
     this.context.counters.droppedOutputFull += frames
     this.session?.countDropped('outputFull', frames)
     this.context.throttled.warn(
@@ -90,13 +92,8 @@ export class Client extends ClientIntake implements ConnectionReceiver, Deadline
 
   handleMalformedLength(first: number): void {
     this.context.journal.begin()
-    this.fail(
-      new MqttError(
-        ReasonCode.MalformedPacket,
-        `${packetName(first >>> 4)} with a Remaining Length of more than four bytes`,
-        'MQTT-2.2.3',
-      ),
-    )
+    const reason = `${packetName(first >>> 4)} with a Remaining Length of more than four bytes`
+    this.fail(new MqttError(ReasonCode.MalformedPacket, reason, 'MQTT-2.2.3'))
   }
 
   handleClosed(reason: number, errno: number): void {
@@ -173,6 +170,7 @@ export class Client extends ClientIntake implements ConnectionReceiver, Deadline
   connected(session: Session): void {
     this.session = session
     session.owner = this
+    session.inbound?.resume()
     this.state = 'connected'
     const now = this.context.clock.now()
     this.beginIntake(now)
@@ -200,7 +198,7 @@ export class Client extends ClientIntake implements ConnectionReceiver, Deadline
   }
 
   /** Does something that stands behind all answers (the FIN) and needs nothing stored itself. */
-  #afterAnswers(action: () => void): void {
+  afterAnswers(action: () => void): void {
     if (this.#held === undefined) action()
     else this.#held.addAction(action, false)
   }
@@ -212,7 +210,11 @@ export class Client extends ClientIntake implements ConnectionReceiver, Deadline
 
   handleStored(ticket: number): void {
     try {
-      if (this.#held?.release(ticket) === true) this.#held = undefined
+      const held = this.#held
+      // Within an action of its own it may have been over before, and another one begun.
+      if (held?.release(ticket) !== true || this.#held !== held) return
+      this.#held = undefined
+      this.context.journal.forget(this)
     } catch (error) {
       this.fail(error)
       this.handleStored(ticket) // what stood behind it, the end of the connection included
@@ -306,8 +308,10 @@ export class Client extends ClientIntake implements ConnectionReceiver, Deadline
     this.stopSlowing()
     this.context.timers.set(this, this.context.clock.now() + this.context.settings.lingerTimeout)
     const { reasonCode, reason } = ending
+    // It is read until they have left, and what it sends goes nowhere: the reactor must not pass it on unasked.
+    if (this.#held !== undefined) this.context.router.revokeShortcuts()
     // Answers to what came before the end are still owed, the last word comes after them.
-    this.#afterAnswers(() => {
+    this.afterAnswers(() => {
       if (reasonCode !== undefined && this.version === 5) this.#sayWhy(wasConnected, reasonCode, reason)
       this.connection.finish()
     })

@@ -3,6 +3,7 @@
 import { writeAuth } from '../mqtt/auth.ts'
 import { MqttError } from '../mqtt/mqtt-error.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
+import { putToHook } from './ask-hook.ts'
 import type { Client } from './client.ts'
 import type { AuthenticationExchange, AuthenticationStep, ClientIdentity } from './hooks.ts'
 import { holdBackRefusal } from './overload/connect-delays.ts'
@@ -56,7 +57,14 @@ export class EnhancedAuthentication {
   }
 
   #step(data: Uint8Array | undefined): Promise<void> | undefined {
-    const step = this.#exchange!.step(data)
+    const exchange = this.#exchange!
+    const step = putToHook<AuthenticationStep>(this.#client.context, {
+      hook: 'beginAuthentication',
+      clientId: this.#client.clientId,
+      ask: () => exchange.step(data),
+      legal: isStep,
+      refusal: { outcome: 'failure', reasonCode: ReasonCode.UnspecifiedError },
+    })
     if (!(step instanceof Promise)) return this.#answer(step)
     return step.then((settled) => {
       const { state } = this.#client
@@ -94,4 +102,8 @@ export class EnhancedAuthentication {
     const end = writeAuth(answer, 0, { reasonCode, properties }, 5, this.#client.maximumPacketSize)
     this.#client.send(answer.subarray(0, end))
   }
+}
+
+function isStep(step: AuthenticationStep | undefined): boolean {
+  return step?.outcome === 'success' || step?.outcome === 'failure' || (step?.outcome === 'continue' && !!step.data)
 }

@@ -20,6 +20,15 @@ export interface OutgoingMessage {
   readonly properties?: Properties
 }
 
+/** What a program without types may get wrong. */
+function problemOf({ topic, payload, qos = 0 }: OutgoingMessage): string | undefined {
+  if (typeof topic !== 'string') return 'topic: a string is wanted'
+  if (typeof payload !== 'string' && !(payload instanceof Uint8Array)) {
+    return 'payload: a string or a Uint8Array is wanted; an empty one for no payload'
+  }
+  return qos === 0 || qos === 1 || qos === 2 ? undefined : 'qos: 0, 1 or 2 is wanted'
+}
+
 export class OwnPublications {
   readonly #context: BrokerContext
   /** Told what an asynchronous authorizer's answer failed with. */
@@ -32,6 +41,8 @@ export class OwnPublications {
 
   /** Publishes as the broker itself. Throws a TypeError when the topic is no Topic Name. Returns whether anybody subscribed. */
   publish(message: OutgoingMessage): boolean {
+    const problem = problemOf(message)
+    if (problem !== undefined) throw new TypeError(problem)
     const topic = this.#context.router.topic(message.topic)
     if (topic.problem !== undefined) throw new TypeError(topic.problem)
     const payload = typeof message.payload === 'string' ? Buffer.from(message.payload) : message.payload
@@ -95,7 +106,7 @@ export class OwnPublications {
     if (authorizePublish === undefined) return true
     const { topic, qos, retain, payload, client } = will
     const question = { client, topic, qos, retain, payload: () => Buffer.from(payload) }
-    return askHook(this.#context, client.clientId, () => authorizePublish(question))
+    return askHook(this.#context, 'authorizePublish', client.clientId, () => authorizePublish(question))
   }
 
   #publishWillIf(verdict: Verdict, clientId: string, will: Will): void {

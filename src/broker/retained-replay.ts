@@ -7,6 +7,8 @@ import type { RetainedCursor } from './retained-messages.ts'
 import type { RetainedStore } from './retained-store.ts'
 
 export class RetainedReplay {
+  /** Of the subscription it is for. */
+  readonly filter: string
   readonly #cursor: RetainedCursor<Message>
   readonly #qos: QoS
   readonly #subscriptionIds: readonly number[] | undefined
@@ -20,6 +22,7 @@ export class RetainedReplay {
     qos: QoS,
     subscriptionIds: readonly number[] | undefined,
   ) {
+    this.filter = filter
     this.#store = store
     this.#clock = clock
     this.#cursor = store.messages.match(filter)

@@ -58,6 +58,7 @@ export class RetainedStore {
         { topic: name, retained: this.messages.size },
         'retained message not kept: limit reached',
       )
+      this.#remove(name) // what it replaces is not so any more
       return
     }
     const message = publication.keep().hold()

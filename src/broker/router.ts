@@ -183,9 +183,14 @@ export class Router {
     return topic.singleAt === this.#memberships ? topic.single : undefined
   }
 
+  /** From now on the reactor asks again what becomes of each message. */
+  revokeShortcuts(): void {
+    this.#groups.revokeShortcuts()
+  }
+
   #membershipsChanged(): void {
     this.#memberships++
-    this.#groups.revokeShortcuts()
+    this.revokeShortcuts()
   }
 
   #noteSingle(topic: Topic, list: Recipients): void {

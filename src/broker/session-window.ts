@@ -90,9 +90,9 @@ export class SessionWindow {
   }
 
   /** Over its Maximum Packet Size: dropped as if it had been sent [MQTT-3.1.2-25]. */
-  protected countTooLarge(): void {
-    this.context.counters.droppedTooLarge++
-    this.countDropped('tooLarge')
+  countTooLarge(count = 1): void {
+    this.context.counters.droppedTooLarge += count
+    this.countDropped('tooLarge', count)
     this.context.dropped(this.clientId, 'larger than its Maximum Packet Size')
   }
 

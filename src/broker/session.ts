@@ -258,6 +258,7 @@ export class Session extends SessionWindow {
     if (known === undefined) return false
     this.subscriptions!.delete(filter)
     if (this.subscriptions!.size === 0) this.subscriptions = undefined
+    this.#endReplays(filter)
     this.context.router.unsubscribe(known)
     if (this.isStored) this.context.journal.unsubscribed(this.clientId, filter)
     return true
@@ -278,6 +279,14 @@ export class Session extends SessionWindow {
     this.replays ??= []
     this.replays.push(replay)
     this.pump()
+  }
+
+  /** What its walk has not come to yet is a new message, and no new one is added from now on [MQTT-3.10.4-2]. */
+  #endReplays(filter: string): void {
+    const { replays } = this
+    if (replays === undefined) return
+    const others = replays.filter((replay) => replay.filter !== filter)
+    this.replays = others.length === 0 ? undefined : others
   }
 
   inboundQos2(): InboundQos2 {

@@ -37,6 +37,8 @@ export interface BrokerSettings {
   maxUnstoredBytes: number
   /** After a crash: how long clients that were connected have to come back before their wills are sent. */
   willGracePeriod: number
+  /** ms that a hook's promise may take; then it refuses. */
+  hookTimeout: number
   maxRetainedMessages: number
   maxRetainedBytes: number
   retainAvailable: boolean

@@ -26,8 +26,8 @@ export class Shortcuts {
   /**
    * A QoS 0 PUBLISH without RETAIN came through the broker the long way, `view` is how it read: must the next one? Called
    * after it was routed. What is asked here is all that a decision rests on, so each of it must revoke when it changes: the
-   * subscriptions and their connections (Router, Recipients), a listener to all messages (Broker). A client's rate limit and
-   * the authorizer are there from the beginning or never.
+   * subscriptions and their connections (Router, Recipients), a listener to all messages (Broker), the client's own end while it
+   * is still read (Client). A client's rate limit and the authorizer are there from the beginning or never.
    */
   consider(client: Client, topic: Topic, topicId: number, view: PublishView): void {
     const { connection, context } = client

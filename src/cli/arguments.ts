@@ -1,7 +1,9 @@
 // The command line: Mosquitto's flags with Mosquitto's answers to wrong ones, and subcommands by name.
 // Parses only; touches no file and no process state.
 
+import { fileURLToPath } from 'node:url'
 import { CommanderError, Option, Command as Parser } from 'commander'
+import { suggestion } from '../config/names.ts'
 import type { Command } from './commands.ts'
 import { ExitCode } from './exit-code.ts'
 
@@ -41,6 +43,8 @@ export function parseArguments(args: readonly string[], version: string, command
       },
     })
     .action((given: Partial<ServeOptions>) => {
+      const [stray] = parser.args
+      if (stray !== undefined) throw new ArgumentError(noCommand(stray, commands))
       const options = { port: [], daemon: false, verbose: false, quiet: false, testConfig: false, ...given }
       invocation = { kind: 'serve', options }
     })
@@ -50,7 +54,7 @@ export function parseArguments(args: readonly string[], version: string, command
     })
   }
   try {
-    parser.parse([...args], { from: 'user' })
+    parser.parse(helpAsFlag(args), { from: 'user' })
   } catch (error) {
     if (error instanceof ArgumentError) complaint = `${error.message}\n`
     else if (!(error instanceof CommanderError)) throw error
@@ -62,6 +66,18 @@ export function parseArguments(args: readonly string[], version: string, command
   return invocation
 }
 
+/** `martlet help` and `martlet help ping` are `martlet --help` and `martlet ping --help`. */
+function helpAsFlag(args: readonly string[]): string[] {
+  const [first, ...rest] = args
+  return first === 'help' ? [...rest, '--help'] : [...args]
+}
+
+function noCommand(word: string, commands: readonly Command[]): string {
+  const names = commands.map(({ name }) => name)
+  const advice = suggestion(word, names) ?? `The commands are ${names.join(', ')}; martlet --help says more.`
+  return `Error: there is no command '${word}'. ${advice}`
+}
+
 function serveParser(version: string): Parser {
   return new Parser('martlet')
     .description('An MQTT broker.')
@@ -69,7 +85,7 @@ function serveParser(version: string): Parser {
     .option('-c, --config-file <file>', 'read a mosquitto.conf')
     .addOption(new Option('--config <file>', 'read a martlet.yaml').conflicts('configFile'))
     .option('-p, --port <port>', 'listen on this port of this machine only; repeatable', onePort)
-    .option('-d, --daemon', 'run in the background')
+    .option('-d, --daemon', 'run in the background; only a log_dest that is a file has the log then')
     .option('-v, --verbose', 'log everything')
     .option('-q, --quiet', 'log nothing; wins over --verbose')
     .option('--test-config', 'check the configuration file and end')
@@ -77,8 +93,18 @@ function serveParser(version: string): Parser {
     .version(`martlet version ${version}`, '--version', 'show the version')
     .helpCommand(false)
     .enablePositionalOptions()
-    .allowExcessArguments(false)
+    .allowExcessArguments(true)
+    .configureHelp({ subcommandTerm: (command) => command.name() })
+    .addHelpText('after', MORE)
 }
+
+const MORE = `
+Without a configuration it listens on 127.0.0.1 and ::1, port 1883, for this machine only, and keeps nothing.
+MARTLET_<KEY> in the environment is a setting too, such as MARTLET_LOG_LEVEL=debug. martlet COMMAND --help says more.
+
+Signals: SIGTERM and SIGINT close in order, SIGHUP reads configuration and certificates again and reopens log files.
+Exit codes: 0 closed in order, 1 could not start or go on, 3 wrong arguments or configuration.
+Documentation: ${fileURLToPath(new URL('../../../docs/', import.meta.url))}`
 
 /** A subcommand parses its own arguments, `--help` included. */
 function addCommand(parser: Parser, command: Command, chosen: (args: readonly string[]) => void): void {

@@ -13,7 +13,7 @@ export interface BannerFacts {
 const OPEN_UP = 'To open it up: -c FILE with the lines "listener 1883" and "allow_anonymous true"'
 
 export function banner({ version, addresses, pid, descriptors, localOnly }: BannerFacts): string {
-  const where = addresses.map(addressText).join(', ')
+  const where = addresses.map(addressText).join(', ') || 'nothing'
   const limit = Number.isFinite(descriptors) ? `${descriptors} file descriptors` : 'no limit of file descriptors'
   const open = localOnly ? `. Only this machine can connect. ${OPEN_UP}` : ''
   return `Martlet ${version} listening on ${where} (pid ${pid}, ${limit})${open}`

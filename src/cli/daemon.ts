@@ -26,7 +26,8 @@ export function daemonize(args: readonly string[]): Promise<number> {
       process.stderr.write(`Error: the daemon did not start: ${error.message}\n`)
       settle(ExitCode.Failed)
     })
-    child.once('exit', (code) => settle(code ?? ExitCode.Failed))
+    // It ended without a word: stopped during the start, at best.
+    child.once('exit', (code) => settle(code === ExitCode.Fine || code === null ? ExitCode.Failed : code))
   })
 }
 

@@ -23,7 +23,15 @@ export function loadConfiguration(
   if (options.port.length > 0 && !configuration.localOnly) {
     notices.push('-p has no effect: the configuration has listeners')
   }
+  if (!configuration.localOnly) notices.push(...shutOut(configuration))
   return { configuration, notices }
+}
+
+/** What leaves a door open that nobody can pass: the log should say so before the first client wonders. */
+function shutOut({ listeners, allowAnonymous }: Configuration): string[] {
+  if (listeners.length === 0) return ['listeners is empty: nobody can connect']
+  if (allowAnonymous || listeners.some((one) => one.useIdentityAsUsername || one.useSubjectAsUsername)) return []
+  return ['nobody can connect: allow_anonymous is false, and no listener takes user names from certificates or keys']
 }
 
 function fileSources({ configFile, config }: ServeOptions): Source[] {

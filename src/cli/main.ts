@@ -9,7 +9,17 @@ import { version } from './version.ts'
 
 /** Runs the command with the words after `martlet`. Resolves when it has ended, or when the broker has. */
 export async function main(args: readonly string[]): Promise<void> {
-  process.exitCode = await run(parseArguments(args, version, commands), args)
+  process.stdout.on('error', unwritten)
+  process.stderr.on('error', () => {}) // nobody is left to tell
+  const exitCode = await run(parseArguments(args, version, commands), args)
+  process.exitCode = process.exitCode || exitCode
+}
+
+/** A reader who has seen enough (`| head`) may leave; nothing else may be lost without a word. */
+function unwritten(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') return
+  process.exitCode = ExitCode.Failed
+  process.stderr.write(`Error: the output cannot be written (${error.message}).\n`)
 }
 
 async function run(invocation: Invocation, args: readonly string[]): Promise<number> {

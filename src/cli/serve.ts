@@ -2,10 +2,12 @@
 // Owns the log and the pid file; src/server/ owns everything that serves.
 
 import { unlinkSync, writeFileSync } from 'node:fs'
+import { ConfigError } from '../config/config-error.ts'
 import { type Configuration, hardDescriptorLimit } from '../config/configuration.ts'
-import { changesBetween } from '../config/reload.ts'
+import { changesBetween, reloaded } from '../config/reload.ts'
+import type { SettingKey } from '../config/schema.ts'
 import { loadAddon } from '../net/reactor.ts'
-import { listenerRules } from '../server/listener-rules.ts'
+import { checkListener } from '../server/listener-rules.ts'
 import { backendFile } from '../server/open-store.ts'
 import { openLog, type RootLogger } from '../telemetry/log.ts'
 import type { ServeOptions } from './arguments.ts'
@@ -19,7 +21,6 @@ import { startFailure } from './start-failure.ts'
 
 /** After this long (ms) the process ends, whatever is still open: SIGTERM promises 5 s. */
 const CLOSE_DEADLINE = 4800
-const ENDING = ['SIGTERM', 'SIGINT'] as const
 /** What may still run when everything is closed (ms): more is a leak, told and cut off. */
 const QUIET_EXIT = 200
 
@@ -32,10 +33,11 @@ export async function serve(options: ServeOptions, version: string, start: Start
     log = openConfiguredLog(loaded.configuration)
     return await new Service(options, loaded, log).run(version, start)
   } catch (error) {
-    const { text, exitCode } = startFailure(error, loaded?.configuration.listeners ?? [])
+    const { text, exitCode } = startFailure(located(error, loaded), loaded?.configuration.listeners ?? [])
     process.stderr.write(`${text}\n`)
     // Where the log is a file, the reason must stand there too.
-    if (loaded?.configuration.logDest.some((name) => name.startsWith('file '))) log?.error({}, text)
+    if (loaded?.configuration.logDest.some((name) => name.startsWith('file ')))
+      log?.error({}, text.replaceAll('\n', ' '))
     await log?.close()
     tellParent({ failed: text, exitCode })
     return exitCode
@@ -50,7 +52,7 @@ export function testConfiguration(options: ServeOptions): ExitCode {
   }
   try {
     const { configuration, notices } = loadConfiguration(options, process.env)
-    for (const listener of configuration.listeners) listenerRules(listener)
+    for (const listener of configuration.listeners) checkListener(listener)
     backendFile(configuration)
     for (const notice of notices) process.stderr.write(`Warning: ${notice}\n`)
     process.stdout.write('Configuration file is OK.\n')
@@ -63,19 +65,33 @@ export function testConfiguration(options: ServeOptions): ExitCode {
 }
 
 function openConfiguredLog(configuration: Configuration): RootLogger {
-  return openLog({
-    level: configuration.logLevel,
-    format: configuration.logFormat,
-    destinations: configuration.logDest,
-    timestamp: configuration.logTimestamp,
-  })
+  try {
+    return openLog({
+      level: configuration.logLevel,
+      format: configuration.logFormat,
+      destinations: configuration.logDest,
+      timestamp: configuration.logTimestamp,
+    })
+  } catch (error) {
+    const { path, message } = error as NodeJS.ErrnoException
+    const problem = `the log file cannot be opened (${message})`
+    throw new ConfigError({ key: 'log_dest', value: `file ${path}`, problem })
+  }
+}
+
+/** A complaint about a setting, with the place where it was written. */
+function located(error: unknown, loaded: LoadedConfiguration | undefined): unknown {
+  return error instanceof ConfigError ? error.at(loaded?.configuration.places.get(error.key as SettingKey)) : error
 }
 
 class Service {
   readonly #options: ServeOptions
   readonly #log: RootLogger
   readonly #notices: readonly string[]
+  /** What runs, whatever the file says by now. */
   #configuration: Configuration
+  /** Undefined until it serves. */
+  #server: RunningServer | undefined
   #closing = false
 
   constructor(options: ServeOptions, loaded: LoadedConfiguration, log: RootLogger) {
@@ -90,11 +106,13 @@ class Service {
     for (const notice of this.#notices) this.#log.warn({}, notice)
     if (user !== '') becomeUser(user)
     process.on('uncaughtException', (err) => this.#crash(err))
-    const server = await this.#started(start)
-    // Before anybody can learn that we are there: who reads the banner or the pid file may send a signal at once.
-    const stopped = this.#signals(server)
-    if (pidFile !== '') writeFileSync(pidFile, `${process.pid}\n`)
-    const { addresses } = server
+    // Before all that takes time: reading a large store back may take long enough to be stopped, and the first process of a
+    // container, which has no handler of its own, would not hear the signal at all.
+    const stopped = this.#signals()
+    const server = await start(this.#configuration, this.#log)
+    this.#server = server
+    if (pidFile !== '') await this.#writePidFile(pidFile, server)
+    const { everyAddress: addresses } = server
     const descriptors = hardDescriptorLimit()
     this.#log.info({}, banner({ version, addresses, pid: process.pid, descriptors, localOnly }))
     tellParent({ ready: true })
@@ -105,32 +123,23 @@ class Service {
     return ExitCode.Fine
   }
 
-  /** A store of some size takes its time to be read: a signal need not wait for that, there is nothing to close yet. */
-  async #started(start: StartServer): Promise<RunningServer> {
-    const end = (signal: NodeJS.Signals): void => this.#exitNow(`${signal} before it had started: ending at once`)
-    for (const signal of ENDING) process.once(signal, end)
-    try {
-      return await start(this.#configuration, this.#log)
-    } finally {
-      for (const signal of ENDING) process.off(signal, end)
-    }
-  }
-
   /** Resolves when a signal has closed the server. */
-  #signals(server: RunningServer): Promise<void> {
-    process.on('SIGHUP', () => this.#reload(server))
+  #signals(): Promise<void> {
+    process.on('SIGHUP', () => this.#reload())
     // Node would open its debugger at SIGUSR1, and SIGUSR2 would end the process. Mosquitto's meaning has no equal here.
     for (const signal of ['SIGUSR1', 'SIGUSR2'] as const) {
       process.on(signal, () => this.#log.info({ signal }, 'signal ignored'))
     }
     return new Promise((settle) => {
-      for (const signal of ENDING) {
+      for (const signal of ['SIGTERM', 'SIGINT'] as const) {
         process.on(signal, () => {
+          // What was read back so far is on disk as it was: there is nothing to finish.
+          if (this.#server === undefined) return this.#exitNow(`${signal} during the start: ending at once`)
           if (this.#closing) return this.#exitNow('a second signal: ending at once')
           this.#closing = true
           this.#log.info({ signal }, 'closing')
           const deadline = setTimeout(() => this.#exitNow('closing took too long: ending at once'), CLOSE_DEADLINE)
-          server
+          this.#server
             .close()
             .catch((err: unknown) => this.#log.error({ err }, 'closing failed'))
             .finally(() => {
@@ -143,7 +152,12 @@ class Service {
   }
 
   /** A new configuration that cannot be used leaves the running one in force (Mosquitto ends the broker instead). */
-  #reload(server: RunningServer): void {
+  #reload(): void {
+    const server = this.#server
+    if (server === undefined) {
+      this.#log.info({ signal: 'SIGHUP' }, 'signal ignored during the start')
+      return
+    }
     this.#log.reopen()
     try {
       const { configuration, notices } = loadConfiguration(this.#options, process.env)
@@ -151,11 +165,21 @@ class Service {
       const { applied, restart } = changesBetween(this.#configuration, configuration)
       this.#log.setLevel(configuration.logLevel)
       if (applied.length > 0) server.reload?.(configuration)
-      this.#configuration = configuration
+      this.#configuration = reloaded(this.#configuration, configuration)
       this.#log.info({ applied }, 'configuration read again')
       if (restart.length > 0) this.#log.warn({ settings: restart }, 'these settings have changed and need a restart')
     } catch (error) {
       this.#log.error({}, `${startFailure(error, []).text.replaceAll('\n', ' ')} The running configuration stays.`)
+    }
+  }
+
+  async #writePidFile(file: string, server: RunningServer): Promise<void> {
+    try {
+      writeFileSync(file, `${process.pid}\n`)
+    } catch (error) {
+      await server.close()
+      const problem = `it cannot be written (${(error as Error).message})`
+      throw new ConfigError({ key: 'pid_file', value: file, problem })
     }
   }
 

@@ -5,7 +5,8 @@ import type { Configuration } from '../config/configuration.ts'
 import type { Logger } from '../telemetry/log.ts'
 
 export interface RunningServer {
-  readonly addresses: readonly { readonly host: string; readonly port: number }[]
+  /** Every socket, for the banner. */
+  readonly everyAddress: readonly { readonly host: string; readonly port: number }[]
   /** Finishes every client and closes every handle. */
   close(): Promise<void>
   /** SIGHUP: takes over the settings that are `reloadable`. */

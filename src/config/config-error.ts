@@ -38,6 +38,19 @@ export class ConfigError extends Error {
     this.advice = fields.advice
   }
 
+  /** The same complaint with the place it is about, for whoever knows it; one that has a place keeps it. */
+  at(place: Place | undefined): ConfigError {
+    if (this.file !== undefined || place === undefined) return this
+    const { key, value, problem, advice } = this
+    return new ConfigError({ place, key, value, problem, advice })
+  }
+
+  /** The same complaint about the same setting by the name it has where it was written: `MARTLET_…`, camelCase. */
+  as(key: string): ConfigError {
+    const { file, line, value, problem, advice } = this
+    return new ConfigError({ place: file === undefined ? undefined : { file, line }, key, value, problem, advice })
+  }
+
   /** Mosquitto's last line, for scripts that look for it; undefined where no file is to blame. */
   get foundAt(): string | undefined {
     return this.file !== undefined && this.line !== undefined ? `Error found at ${this.file}:${this.line}.` : undefined

@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs'
 import { totalmem } from 'node:os'
 import { ConfigError, type Place } from './config-error.ts'
+import { camelCase, suggestion } from './names.ts'
 import { type ListenerSettingKey, listenerSettings, type SettingKey, settings } from './schema.ts'
 import type { Setting } from './setting.ts'
 
@@ -19,6 +20,8 @@ export type GlobalConfiguration = Values<typeof settings>
 export type ListenerConfiguration = Values<typeof listenerSettings> & {
   /** A listener of local only mode: when its address family does not exist on the machine, go on without it. */
   readonly optional: boolean
+  /** Where each of its values was written. */
+  readonly places: ReadonlyMap<ListenerSettingKey, Place>
 }
 
 export type Configuration = GlobalConfiguration & {
@@ -41,6 +44,8 @@ export interface Source {
   readonly places: ReadonlyMap<SettingKey, Place>
   /** Absent: this source says nothing about listeners. */
   readonly listeners?: readonly ReadonlyMap<ListenerSettingKey, unknown>[]
+  /** For each of `listeners`, where its values were written. */
+  readonly listenerPlaces?: readonly ReadonlyMap<ListenerSettingKey, Place>[]
   /** Ports for local only mode (`-p`); without effect once a source has listeners, as in Mosquitto. */
   readonly localPorts?: readonly number[]
   /** What the operator should know: an ignored key, a converted value. */
@@ -62,7 +67,7 @@ export function resolveConfiguration(sources: readonly Source[] = []): Configura
   for (const [key, setting] of Object.entries(settings)) values[key] = setting.default
   for (const source of sources) for (const [key, value] of source.values) values[key] = value
 
-  const configured = sources.findLast((source) => source.listeners !== undefined)?.listeners
+  const configured = sources.findLast((source) => source.listeners !== undefined)
   const localOnly = configured === undefined
   values.allow_anonymous ??= localOnly
   values.max_connections ??= defaultMaxConnections()
@@ -71,28 +76,26 @@ export function resolveConfiguration(sources: readonly Source[] = []): Configura
 
   followOutputLimit(values, (key) => sources.some((source) => source.values.has(key)))
 
-  const listeners = localOnly ? localListeners(sources) : configured.map(listenerOf)
+  const listeners = localOnly
+    ? localListeners(sources)
+    : configured.listeners!.map((given, at) => listenerOf(given, configured.listenerPlaces?.[at]))
   const places = new Map(sources.flatMap((source) => [...source.places]))
   const configuration = { ...camelCased(values), listeners, localOnly, places } as unknown as Configuration
   checkAgreement(configuration, (key) => places.get(key))
+  checkAddresses(listeners)
   return configuration
 }
 
 /** A source from values that a program passes, checked like those of a file. Throws ConfigError. */
 export function optionsSource(options: ConfigurationOptions): Source {
   const { listeners, ...rest } = options
-  const values = readOptions(settings, rest) as Map<SettingKey, unknown>
+  const values = readOptions(settings, rest, 'createBroker') as Map<SettingKey, unknown>
   const source: Source = { values, places: new Map(), notices: [] }
   if (listeners === undefined) return source
   return {
     ...source,
-    listeners: listeners.map((one) => readOptions(listenerSettings, one) as Map<ListenerSettingKey, unknown>),
+    listeners: listeners.map((one) => readOptions(listenerSettings, one, 'listen') as Map<ListenerSettingKey, unknown>),
   }
-}
-
-/** `max_queued_bytes` → `maxQueuedBytes`. */
-export function camelCase(key: string): string {
-  return key.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase())
 }
 
 /** The hard limit of file descriptors of this process; Infinity when it is unlimited or cannot be read. */
@@ -115,6 +118,11 @@ export function defaultBytesTotal(memory: number = availableMemory()): number {
 function availableMemory(): number {
   const constrained = process.constrainedMemory() ?? 0
   return constrained > 0 ? Math.min(totalmem(), constrained) : totalmem()
+}
+
+/** What a program passes to `listen`, wrong names included. Throws ConfigError. */
+export function checkListenOptions(options: object): void {
+  readOptions(listenerSettings, options, 'listen')
 }
 
 function readLimits(): string {
@@ -146,25 +154,42 @@ function localListeners(sources: readonly Source[]): ListenerConfiguration[] {
   ])
 }
 
-function listenerOf(given: ReadonlyMap<ListenerSettingKey, unknown>): ListenerConfiguration {
+function listenerOf(
+  given: ReadonlyMap<ListenerSettingKey, unknown>,
+  places: ReadonlyMap<ListenerSettingKey, Place> = new Map(),
+): ListenerConfiguration {
   const values: Record<string, unknown> = {}
   for (const [key, setting] of Object.entries(listenerSettings)) {
     values[key] = given.get(key as ListenerSettingKey) ?? setting.default
   }
-  return { ...camelCased(values), optional: false } as unknown as ListenerConfiguration
+  return { ...camelCased(values), optional: false, places } as unknown as ListenerConfiguration
 }
 
 function camelCased(values: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(values).map(([key, value]) => [camelCase(key), value]))
 }
 
-function readOptions(table: Record<string, Setting<unknown>>, options: object): Map<string, unknown> {
+function readOptions(
+  table: Record<string, Setting<unknown>>,
+  options: object,
+  whose: 'createBroker' | 'listen',
+): Map<string, unknown> {
+  if (typeof options !== 'object' || options === null) {
+    throw new ConfigError({ key: whose, value: options, problem: 'an object of options is wanted' })
+  }
   const keys = new Map(Object.keys(table).map((key) => [camelCase(key), key]))
   const values = new Map<string, unknown>()
   for (const [name, raw] of Object.entries(options)) {
     if (raw === undefined) continue
     const key = keys.get(name)
-    if (key === undefined) throw new ConfigError({ key: name, problem: 'there is no such option' })
+    if (key === undefined) {
+      const isListeners =
+        whose === 'createBroker' && Object.keys(listenerSettings).some((one) => camelCase(one) === name)
+      const advice = isListeners
+        ? `It is a listener's: broker.listen({ ${name}: … }).`
+        : suggestion(name, Object.keys(table), camelCase)
+      throw new ConfigError({ key: name, problem: 'there is no such option', advice })
+    }
     const reading = table[key]!.read(raw, 'plain')
     if ('wanted' in reading) throw new ConfigError({ key: name, value: raw, problem: `${reading.wanted} is wanted` })
     values.set(key, reading.value)
@@ -197,6 +222,24 @@ function checkAgreement(configuration: Configuration, placeOf: (key: SettingKey)
     const advice = 'They are for persistence: aedes:PACKAGE.'
     const place = placeOf('persistence_options')
     throw new ConfigError({ place, key: 'persistence_options', problem: 'no package gets these options', advice })
+  }
+}
+
+/** Two listeners on one address would both be told "in use", by the system and without saying by whom. */
+function checkAddresses(listeners: readonly ListenerConfiguration[]): void {
+  const seen = new Map<string, ListenerConfiguration>()
+  for (const listener of listeners) {
+    const { host, port, socketPath, socketActivation, socketDomain, bindInterface, places } = listener
+    if (socketActivation !== '' || (socketPath === '' && port === 0)) continue
+    const address = socketPath === '' ? JSON.stringify([host, port, socketDomain, bindInterface]) : socketPath
+    const other = seen.get(address)
+    seen.set(address, listener)
+    if (other === undefined) continue
+    const key = socketPath === '' ? 'port' : 'socket_path'
+    const line = other.places.get(key)?.line
+    const where = line === undefined ? '' : `, in line ${line}`
+    const problem = `there is a listener on this address already${where}`
+    throw new ConfigError({ place: places.get(key), key, value: socketPath === '' ? port : socketPath, problem })
   }
 }
 

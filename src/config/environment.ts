@@ -2,8 +2,10 @@
 // Listeners are not there: they are a list. A name that means nothing is told, not refused, because Kubernetes
 // invents MARTLET_PORT and its kind for a service called martlet.
 
+import { ConfigError } from './config-error.ts'
 import type { Source } from './configuration.ts'
-import { settings } from './schema.ts'
+import { suggestion } from './names.ts'
+import { type SettingKey, settings } from './schema.ts'
 import { isSettingKey, SourceBuilder } from './source-builder.ts'
 
 const PREFIX = 'MARTLET_'
@@ -19,16 +21,25 @@ export function environmentName(key: string): string {
 export function readEnvironment(environment: Readonly<Record<string, string | undefined>>): Source {
   const builder = new SourceBuilder('plain')
   const place = { file: 'environment' }
+  const set = (name: string, key: SettingKey, raw: string): void => {
+    try {
+      builder.set(key, raw, place)
+    } catch (error) {
+      throw error instanceof ConfigError ? error.as(name) : error // by the name it was written with
+    }
+  }
   const location = environment.MOSQUITTO_PERSISTENCE_LOCATION
-  if (location !== undefined) builder.set('persistence_location', location, place)
+  if (location !== undefined) set('MOSQUITTO_PERSISTENCE_LOCATION', 'persistence_location', location)
   for (const key of Object.keys(settings)) {
     const raw = environment[environmentName(key)]
-    if (raw !== undefined && isSettingKey(key)) builder.set(key, raw, place)
+    if (raw !== undefined && isSettingKey(key)) set(environmentName(key), key, raw)
   }
   for (const name of Object.keys(environment)) {
     if (!name.startsWith(PREFIX) || NOT_SETTINGS.test(name)) continue
-    if (!isSettingKey(name.slice(PREFIX.length).toLowerCase()))
-      builder.notice(place, `${name} is no setting and is ignored`)
+    const key = name.slice(PREFIX.length).toLowerCase()
+    if (isSettingKey(key)) continue
+    const near = suggestion(key, Object.keys(settings), environmentName)
+    builder.notice(place, `${name} is no setting and is ignored${near === undefined ? '' : `. ${near}`}`)
   }
   return builder.finish()
 }

@@ -14,8 +14,9 @@ import {
   unsupported,
   unsupportedKeys,
 } from './mosquitto-keys.ts'
+import { suggestion } from './names.ts'
 import { type ListenerSettingKey, listenerSettings, type SettingKey, settings } from './schema.ts'
-import { isSettingKey, type ListenerDraft, SourceBuilder, suggestion } from './source-builder.ts'
+import { isSettingKey, type ListenerDraft, SourceBuilder } from './source-builder.ts'
 import { readConfigurationFile } from './yaml-file.ts'
 
 /** Reads mosquitto.conf and what it includes. Throws ConfigError naming file and line. */
@@ -56,6 +57,8 @@ const WITH_UNIT = /^\d+(?:\.\d+)? *(?:B|[KMG]iB|ms|min|[shdwmy])$/
 const LISTENER_KEYS: ReadonlySet<string> = new Set(
   Object.keys(listenerSettings).filter((key) => key !== 'port' && key !== 'host' && key !== 'socket_path'),
 )
+
+const COMMENT = 'a comment begins with # as the first character of its line, as in Mosquitto'
 
 class MosquittoConf {
   readonly #builder = new SourceBuilder('mosquitto')
@@ -138,6 +141,7 @@ class MosquittoConf {
         problem: 'a port from 1 to 65535, or 0 and the path of a Unix socket are wanted',
       })
     }
+    if (host?.startsWith('#')) throw new ConfigError({ place, key: 'listener', value: rest, problem: COMMENT })
     this.#current = this.#builder.addListener()
     if (port === '0') {
       this.#builder.setListener(this.#current, 'socket_path', rest.slice(1).trim(), place)
@@ -237,6 +241,7 @@ class MosquittoConf {
 
   #unsupported(line: Line): void {
     const { key, rest, place } = line
+    if (key.startsWith('#')) throw new ConfigError({ place, key, problem: COMMENT })
     const rule = unsupported(key)
     if (rule === undefined) {
       const keys = [...Object.keys(settings), ...Object.keys(aliases), ...Object.keys(unsupportedKeys), 'listener']

@@ -1,6 +1,7 @@
 // What SIGHUP can and cannot change: compares the running configuration with a newly read one.
 
-import { type Configuration, camelCase } from './configuration.ts'
+import type { Configuration } from './configuration.ts'
+import { camelCase } from './names.ts'
 import { settings } from './schema.ts'
 
 export interface Changes {
@@ -25,6 +26,15 @@ export function changesBetween(current: Configuration, next: Configuration): Cha
     applied.push('certificates')
   }
   return { applied, restart }
+}
+
+/** What runs after a reload: the reloadable settings of `next`, everything else as it was. */
+export function reloaded(current: Configuration, next: Configuration): Configuration {
+  const names = Object.entries(settings).flatMap(([key, { reloadable }]) =>
+    reloadable === true ? [camelCase(key)] : [],
+  )
+  const fresh = Object.entries(next).filter(([name]) => names.includes(name))
+  return { ...current, ...Object.fromEntries(fresh) }
 }
 
 /** Values are plain: numbers, texts, booleans and lists of those. */

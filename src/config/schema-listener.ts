@@ -1,7 +1,7 @@
 // The settings of one listener: an entry of `listeners` in YAML, the lines after `listener PORT [HOST]` in mosquitto.conf.
 // Part of the one table in schema.ts. What each door does is told in docs/listeners.md.
 
-import { boolean, choice, integer, list, path, text } from './setting.ts'
+import { boolean, choice, fileMode, integer, list, path, text } from './setting.ts'
 
 /** What stands for "no limit of its own" where another limit still holds. */
 const PRACTICALLY_UNLIMITED = 2 ** 31 - 1
@@ -44,10 +44,10 @@ const socket = {
     doc: 'A Unix socket instead of port and host. A leftover file is removed if nobody listens on it; the broker removes its own when it ends.',
     mosquitto: '`listener 0 PATH`',
   }),
-  socket_mode: text({
+  socket_mode: fileMode({
     default: '',
     computed: 'as the umask has it',
-    doc: 'Permissions of the Unix socket’s file in octal, such as `0660`. Who may write to it may connect.',
+    doc: 'Permissions of the Unix socket’s file in octal, such as `"0660"` (YAML needs the quotes). Who may write to it may connect.',
   }),
   socket_owner: text({
     default: '',

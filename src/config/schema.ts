@@ -148,7 +148,7 @@ const messages = {
   max_retained_bytes: bytes({
     default: 1 * GiB,
     range: [0, 1024 * GiB],
-    doc: 'Bytes of retained messages kept, topics included.',
+    doc: 'Bytes of retained messages kept, topics included. One over it is delivered but not kept, and counted; its topic then has none.',
   }),
 }
 
@@ -219,6 +219,11 @@ const connections = {
     doc: 'A connection that has not sent its CONNECT by then is closed.',
     mosquitto: 'Mosquitto waits for one and a half Keep Alives of 60 seconds.',
   }),
+  hook_timeout: seconds({
+    default: 30,
+    range: [0.01, 3600],
+    doc: 'For programs that embed the broker: a hook whose promise has not settled by then has refused. The client it is about stands still meanwhile; a CONNECT waits for no longer than connect_timeout.',
+  }),
   write_timeout: seconds({
     default: 60,
     range: [0.1, 86400],
@@ -238,7 +243,7 @@ const connections = {
   output_limit: bytes({
     default: 4 * MiB,
     range: [1 * KiB, 4 * GiB - 1],
-    doc: 'Bytes waiting to be written to one connection; QoS 0 messages that would lift it over this are left out and counted.',
+    doc: 'Bytes waiting to be written to one connection; QoS 0 messages that would lift it over this are left out and counted. A larger one goes to whom nothing waits for.',
     mosquitto: 'Mosquitto counts packets instead (max_queued_messages), and drops acknowledgements too.',
   }),
   output_high_water: bytes({

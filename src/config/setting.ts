@@ -86,6 +86,19 @@ export function text(facts: SettingFacts<string> & { readonly maxLength?: number
   return stringly('text', facts, facts.maxLength ?? 65535)
 }
 
+/** Permissions of a file in octal, `0660`; a text, because a number would have lost its leading 0. Empty: none. */
+export function fileMode(facts: SettingFacts<string>): Setting<string> {
+  return {
+    ...facts,
+    type: 'text',
+    repeatable: false,
+    read(raw) {
+      const legal = typeof raw === 'string' && /^[0-7]{0,4}$/.test(raw)
+      return legal ? { value: raw } : { wanted: "an octal mode in quotes, such as '0660'," }
+    },
+  }
+}
+
 /** A file or folder; a relative one is relative to the working directory, as Mosquitto has it. */
 export function path(facts: SettingFacts<string>): Setting<string> {
   return stringly('path', facts, 4096)
@@ -114,7 +127,9 @@ export function list(
     read(raw) {
       const items = typeof raw === 'string' ? raw.split(',').map((item) => item.trim()) : raw
       const legal =
-        Array.isArray(items) && items.length > 0 && items.every((item) => isText(item) && facts.accepts(item))
+        Array.isArray(items) &&
+        (items.length > 0 || facts.default?.length === 0) &&
+        items.every((item) => isText(item) && facts.accepts(item))
       return legal ? { value: items } : { wanted: facts.wanted }
     },
   }
@@ -172,6 +187,7 @@ type NumberOf = (text: string, dialect: Dialect) => number
 
 function number(type: string, facts: NumberFacts, wanted: string, numberOf: NumberOf): Setting<number> {
   const [lowest, highest] = facts.range
+  const wantedOrZero = facts.zero !== undefined && lowest > 0 ? `0 or ${wanted}` : wanted
   return {
     ...facts,
     type,
@@ -179,8 +195,8 @@ function number(type: string, facts: NumberFacts, wanted: string, numberOf: Numb
     read(raw, dialect) {
       let value = typeof raw === 'string' ? numberOf(raw.trim(), dialect) : raw
       if (value === 0 && facts.zero !== undefined) value = facts.zero
-      if (typeof value !== 'number' || !(value >= lowest && value <= highest)) return { wanted }
-      if (type !== 'seconds' && !Number.isInteger(value)) return { wanted }
+      if (typeof value !== 'number' || !(value >= lowest && value <= highest)) return { wanted: wantedOrZero }
+      if (type !== 'seconds' && !Number.isInteger(value)) return { wanted: wantedOrZero }
       return { value }
     },
   }

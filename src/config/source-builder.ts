@@ -7,12 +7,14 @@ import { type ListenerSettingKey, listenerSettings, type SettingKey, settings } 
 import type { Dialect, Setting } from './setting.ts'
 
 export type ListenerDraft = Map<ListenerSettingKey, unknown>
+type ListenerPlaces = ReadonlyMap<ListenerSettingKey, Place>
 
 export class SourceBuilder {
   readonly #dialect: Dialect
   readonly #values = new Map<SettingKey, unknown>()
   readonly #places = new Map<SettingKey, Place>()
   readonly #notices: string[] = []
+  readonly #listenerPlaces = new Map<ListenerDraft, Map<ListenerSettingKey, Place>>()
   #listeners: ListenerDraft[] | undefined
 
   constructor(dialect: Dialect) {
@@ -51,6 +53,8 @@ export class SourceBuilder {
 
   setListener(draft: ListenerDraft, key: ListenerSettingKey, raw: unknown, place: Place): void {
     draft.set(key, read(listenerSettings[key], key, raw, this.#dialect, place))
+    const places = this.#listenerPlaces.get(draft) ?? new Map<ListenerSettingKey, Place>()
+    this.#listenerPlaces.set(draft, places.set(key, place))
   }
 
   notice(place: Place, text: string): void {
@@ -60,7 +64,9 @@ export class SourceBuilder {
 
   finish(): Source {
     const source = { values: this.#values, places: this.#places, notices: this.#notices }
-    return this.#listeners === undefined ? source : { ...source, listeners: this.#listeners }
+    if (this.#listeners === undefined) return source
+    const listenerPlaces = this.#listeners.map((draft): ListenerPlaces => this.#listenerPlaces.get(draft) ?? new Map())
+    return { ...source, listeners: this.#listeners, listenerPlaces }
   }
 }
 
@@ -72,29 +78,8 @@ export function isListenerSettingKey(key: string): key is ListenerSettingKey {
   return Object.hasOwn(listenerSettings, key)
 }
 
-/** `Did you mean …?` for a key that is nearly one of `keys`; undefined when none is near. */
-export function suggestion(key: string, keys: readonly string[]): string | undefined {
-  const nearest = keys
-    .map((candidate) => ({ candidate, distance: editDistance(key.slice(0, 64), candidate) }))
-    .sort((a, b) => a.distance - b.distance)[0]
-  return nearest !== undefined && nearest.distance <= 3 ? `Did you mean ${nearest.candidate}?` : undefined
-}
-
 function read(setting: Setting<unknown>, key: string, raw: unknown, dialect: Dialect, place: Place): unknown {
   const reading = setting.read(raw, dialect)
   if ('value' in reading) return reading.value
   throw new ConfigError({ place, key, value: raw, problem: `${reading.wanted} is wanted` })
-}
-
-function editDistance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, index) => index)
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const substituted = previous[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)
-      row.push(Math.min(previous[j]! + 1, row[j - 1]! + 1, substituted))
-    }
-    previous = row
-  }
-  return previous[b.length]!
 }

@@ -29,8 +29,8 @@ export interface ConnectionReceiver {
   handleEnded(): void
   /** Output fell below the low-water mark. */
   handleDrained(): void
-  /** `frames` were left out this turn: output limit or Maximum Packet Size. */
-  handleOverflowed(frames: number): void
+  /** PUBLISHes were left out this turn: `frames` over the output limit, `tooLarge` over its Maximum Packet Size. */
+  handleOverflowed(frames: number, tooLarge: number): void
   /** A packet larger than the limit was announced; nothing more is read. */
   handleOversized(first: number, announced: number): void
   /** A Remaining Length of more than four bytes; nothing more is read. */

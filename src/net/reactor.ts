@@ -57,7 +57,13 @@ export function loadAddon(): NativeAddon {
   if (addon !== undefined) return addon
   const require = createRequire(import.meta.url)
   const root = fileURLToPath(new URL('../../..', import.meta.url))
-  addon = (require('node-gyp-build') as (directory: string) => NativeAddon)(root)
+  try {
+    addon = (require('node-gyp-build') as (directory: string) => NativeAddon)(root)
+  } catch (error) {
+    const problem = (error as Error).message.split('\n', 1)[0]
+    const advice = 'Compile it with `npm rebuild martlet`, which takes g++ (C++20), make and python3.'
+    throw Object.assign(new Error(`the native reactor is not there: ${problem}. ${advice}`), { code: 'ERR_NO_REACTOR' })
+  }
   return addon
 }
 
@@ -298,7 +304,7 @@ export class Reactor {
         receiver.handleDrained()
         break
       case Kind.Overflowed:
-        receiver.handleOverflowed(inbox[at + 3]!)
+        receiver.handleOverflowed(inbox[at + 3]!, inbox[at + 4]!)
         break
       case Kind.Oversized:
         receiver.handleOversized((head >>> 8) & 0xff, inbox[at + 4]! >>> 0)

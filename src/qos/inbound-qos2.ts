@@ -14,6 +14,8 @@ const NONE = new Uint16Array(0)
 export class InboundQos2 {
   readonly limit: number
   #count = 0
+  /** How many of them may be older than the connection there is. */
+  #inherited = 0
   /** Sorted from `#first` on: clients count upwards and release the oldest first, so both ends move and the middle rarely. */
   #sorted = NONE
   #first = 0
@@ -26,6 +28,22 @@ export class InboundQos2 {
 
   get count(): number {
     return this.#count
+  }
+
+  /**
+   * Identifiers received since `resume`: what counts against the send quota. Which of them were released since and which
+   * older ones is not remembered, so it is the smallest number that is possible.
+   */
+  get countSinceResume(): number {
+    return this.#count - this.#inherited
+  }
+
+  /**
+   * A new connection takes the session over. Send quotas begin anew with it (MQTT 5, 4.9): what an earlier one has left,
+   * and its client may have forgotten and never release, takes no place.
+   */
+  resume(): void {
+    this.#inherited = this.#count
   }
 
   /** Whether a further identifier exceeds the limit. A known one never does: test `has` before refusing. */
@@ -65,12 +83,14 @@ export class InboundQos2 {
       else this.#sorted.copyWithin(at, at + 1, this.#first + this.#count)
     }
     if (--this.#count === 0) this.clear()
+    else if (this.#inherited > this.#count) this.#inherited = this.#count
     return true
   }
 
   /** Forgets all. */
   clear(): void {
     this.#count = 0
+    this.#inherited = 0
     this.#first = 0
     this.#bitmap = undefined
     if (this.#sorted.length > KEPT) this.#sorted = NONE

@@ -8,7 +8,7 @@ import type { ListeningAddress } from '../net/listening-address.ts'
 import { activatedDescriptors } from './systemd.ts'
 
 /** A listener as a program asks for one; what is left out has its default. Host: 127.0.0.1. */
-export type ListenOptions = Partial<Omit<ListenerConfiguration, 'optional'>> & {
+export type ListenOptions = Partial<Omit<ListenerConfiguration, 'optional' | 'places'>> & {
   /** TCP port; 0 takes any free one. Without meaning for a Unix socket or one that systemd opened. */
   readonly port?: number
 }

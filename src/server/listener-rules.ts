@@ -2,8 +2,27 @@
 // own. Pure.
 import type { ListenerRules, UsernameSource } from '../broker/listener-rules.ts'
 import { ConfigError } from '../config/config-error.ts'
+import type { ListenerConfiguration } from '../config/configuration.ts'
+import type { ListenerSettingKey } from '../config/schema.ts'
 import type { ListenOptions } from './listener-options.ts'
-import { asksForCertificates } from './tls-files.ts'
+import { asksForCertificates, tlsOptions } from './tls-files.ts'
+
+/** What a listener needs and can be looked at without opening it. Throws ConfigError, with the place if that is known. */
+export function checkListener(listener: ListenerConfiguration): void {
+  try {
+    listenerRules(listener)
+    tlsOptions(listener)
+  } catch (error) {
+    throw locatedIn(listener, error)
+  }
+}
+
+/** A complaint about a setting of a listener, with the place where it was written, or where the listener begins. */
+export function locatedIn({ places }: ListenerConfiguration, error: unknown): unknown {
+  if (!(error instanceof ConfigError)) return error
+  const [beginning] = places.values()
+  return error.at(places.get(error.key as ListenerSettingKey) ?? beginning)
+}
 
 /** Throws ConfigError for rules that nobody could keep. */
 export function listenerRules(options: ListenOptions): Partial<ListenerRules> {

@@ -10,7 +10,7 @@ import type { ListenerRules } from '../broker/listener-rules.ts'
 import type { OutgoingMessage } from '../broker/own-publications.ts'
 import type { BrokerSettings } from '../broker/settings.ts'
 import { ConfigError } from '../config/config-error.ts'
-import type { Configuration, ListenerConfiguration } from '../config/configuration.ts'
+import { type Configuration, checkListenOptions, type ListenerConfiguration } from '../config/configuration.ts'
 import type { QoS } from '../mqtt/qos.ts'
 import { addressText, type ListeningAddress } from '../net/listening-address.ts'
 import { Reactor } from '../net/reactor.ts'
@@ -18,10 +18,9 @@ import type { DurableStore } from '../store/durable-store.ts'
 import type { StoreMetrics } from '../store/journal/store-events.ts'
 import type { Counters } from '../telemetry/counters.ts'
 import type { Logger } from '../telemetry/log.ts'
-import { ThrottledLog } from '../telemetry/throttled-log.ts'
 import { type Clock, systemClock } from '../timers/clock.ts'
 import { boundAddress, isMissingFamily, type ListenOptions, nativeListeners } from './listener-options.ts'
-import { listenerRules } from './listener-rules.ts'
+import { listenerRules, locatedIn } from './listener-rules.ts'
 import { hasForeignStore, storableTopicLevels, storeFailure, storeOf, warnOfForeignStore } from './open-store.ts'
 import { overloadSettings } from './overload-settings.ts'
 import { SystemTopics } from './system-topics.ts'
@@ -48,12 +47,14 @@ export class Martlet {
   readonly #store: DurableStore
   readonly #configuration: Configuration
   readonly #addresses: ListeningAddress[] = []
+  readonly #everyAddress: ListeningAddress[] = []
   readonly #listeners: number[] = []
   readonly #doors: { door: number; options: ListenOptions }[] = []
   readonly #log: Logger
-  readonly #throttled: ThrottledLog
   #state: 'open' | 'closing' | 'closed' = 'open'
   #ready = false
+  /** What the program has said about it, if anything. */
+  #keepsAlive: boolean | undefined
   #opened: Promise<void> | undefined
   #closed: Promise<void> | undefined
 
@@ -65,11 +66,12 @@ export class Martlet {
     this.#ready = store.volatile
     this.#broker = new Broker({ settings: brokerSettings(configuration), hooks, store, clock, log })
     this.#reactor = new Reactor(reactorSettings(configuration), this.#broker)
-    this.#throttled = new ThrottledLog(log)
     this.#reactor.onStreamFailed = ({ remoteAddress: address }, reason) => {
       this.counters.streamsFailed++
-      this.#throttled.warn(`stream:${reason}`, clock.now(), { address, reason }, 'a connection could not be set up')
+      const { throttled } = this.#broker.context
+      throttled.warn(`stream:${reason}`, clock.now(), { address, reason }, 'a connection could not be set up')
     }
+    this.#reactor.ref(false) // until it listens
     this.#broker.attach(this.#reactor)
     const told = { broker: this.#broker, reactor: this.#reactor, store }
     this.#systemTopics = new SystemTopics(told, version, configuration.sysInterval * 1000)
@@ -88,6 +90,11 @@ export class Martlet {
 
   get addresses(): readonly ListeningAddress[] {
     return this.#addresses
+  }
+
+  /** As `addresses`, but "every address of the machine" is told as what was opened: 0.0.0.0, and :: where there is IPv6. */
+  get everyAddress(): readonly ListeningAddress[] {
+    return this.#everyAddress
   }
 
   /**
@@ -119,6 +126,7 @@ export class Martlet {
   /** Listens on one more port: `port`, `host`, and whatever else docs/listeners.md has. Rejects with the system's error (`code`: EADDRINUSE, EACCES, …). */
   async listen(options: ListenOptions): Promise<ListeningAddress> {
     if (this.#state !== 'open') throw new Error('the broker is closed')
+    checkListenOptions(options)
     await this.open()
     const addresses = await nativeListeners(options)
     const rules = listenerRules(options)
@@ -137,6 +145,7 @@ export class Martlet {
     secured: { readonly tls: number } | undefined,
   ): ListeningAddress {
     const opened: number[] = []
+    const told: ListeningAddress[] = []
     let bound: ListeningAddress | undefined
     let missing: unknown
     for (const native of addresses) {
@@ -145,7 +154,8 @@ export class Martlet {
       try {
         const at = this.#reactor.listen({ ...native, ...secured, ...together, port: bound?.port ?? native.port })
         opened.push(at.listener)
-        bound ??= boundAddress(options, native, at.port)
+        if (bound === undefined || options.host === '') told.push(boundAddress(options, native, at.port))
+        bound ??= told[0]!
         this.#broker.setListenerRules(at.listener, { ...rules, name: addressText(bound) })
       } catch (error) {
         missing = error
@@ -156,6 +166,8 @@ export class Martlet {
     }
     if (bound === undefined) throw missing
     this.#listeners.push(...opened)
+    this.#everyAddress.push(...told)
+    this.#reactor.ref(this.#keepsAlive ?? true)
     return bound
   }
 
@@ -208,8 +220,9 @@ export class Martlet {
     return this
   }
 
-  /** Whether open listeners keep the process alive (they do until told otherwise). */
+  /** Whether the broker keeps the process alive. Until told it does while it listens, and not before. */
   ref(keepAlive: boolean): void {
+    this.#keepsAlive = keepAlive
     this.#reactor.ref(keepAlive)
   }
 
@@ -228,6 +241,7 @@ export class Martlet {
 
   async #close(): Promise<void> {
     this.#state = 'closing'
+    this.#reactor.ref(true) // a process that has nothing else to do would end before it is closed
     this.#systemTopics.stop()
     for (const listener of this.#listeners) this.#reactor.unlisten(listener)
     await this.#broker.close(CLOSE_TIMEOUT)
@@ -249,10 +263,11 @@ export async function listenAll(
 ): Promise<void> {
   for (const listener of listeners) {
     try {
-      await martlet.listen(listener)
+      const { places: _, optional: __, ...options } = listener
+      await martlet.listen(options)
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
-      if (!listener.optional || (code !== 'EADDRNOTAVAIL' && code !== 'EAFNOSUPPORT')) throw error
+      if (!listener.optional || (code !== 'EADDRNOTAVAIL' && code !== 'EAFNOSUPPORT')) throw locatedIn(listener, error)
       log.debug({ host: listener.host, code }, 'this address family is not there: listening without it')
     }
   }
@@ -282,6 +297,7 @@ export function brokerSettings(configuration: Configuration): BrokerSettings {
     mqtt5SessionExpiry: hasForeignStore(configuration) ? 0 : configuration.persistentClientExpiration,
     maxUnstoredBytes: configuration.maxUnstoredBytes,
     willGracePeriod: ms(configuration.willGracePeriod),
+    hookTimeout: ms(configuration.hookTimeout),
     maxRetainedMessages: configuration.maxRetainedMessages,
     maxRetainedBytes: configuration.maxRetainedBytes,
     retainAvailable: configuration.retainAvailable,
@@ -322,6 +338,6 @@ export function reactorSettings(configuration: Configuration): ConstructorParame
     flushAfter: configuration.flushAfter,
     handshakeBudget: configuration.handshakeBudget,
     userTimeout: configuration.writeTimeout * 1000,
-    poison: process.env.MARTLET_POISON === '1',
+    poison: configuration.poison || process.env.MARTLET_POISON === '1',
   }
 }

@@ -16,6 +16,16 @@ import { ThrottledLog } from '../telemetry/throttled-log.ts'
 const STORE_ROOM = 8
 /** The interface lets a queue be read so far and no further, unless it is told otherwise (Redis: 1,000 messages). */
 const WHOLE_QUEUE = 2 ** 31 - 2
+/** What a system call says when a folder is no folder, or none that this process may write to. */
+const FOLDER_PROBLEMS: ReadonlySet<string> = new Set([
+  'EACCES',
+  'EPERM',
+  'EROFS',
+  'ENOENT',
+  'ENOTDIR',
+  'EEXIST',
+  'ELOOP',
+])
 /** What qlobber, which most backends match topics with, can take. */
 const BACKEND_TOPIC_LEVELS = 100
 
@@ -62,8 +72,19 @@ export function warnOfForeignStore(configuration: Configuration, log: Logger): v
 
 /** The failure of a store to open, with the place in the configuration that is to blame, if one is. */
 export function storeFailure(error: unknown, configuration: Configuration): unknown {
-  if (!(error instanceof BackendProblem)) return error
-  const { persistence, places } = configuration
+  const { persistence, persistenceLocation, places } = configuration
+  if (!(error instanceof BackendProblem)) {
+    if (persistence !== true || !FOLDER_PROBLEMS.has((error as NodeJS.ErrnoException).code ?? '')) return error
+    const absolute = resolve(persistenceLocation)
+    return new ConfigError({
+      place: places.get('persistence_location') ?? places.get('persistence'),
+      key: 'persistence_location',
+      value: persistenceLocation,
+      // What Node adds are its own calls and file names.
+      problem: `the broker cannot keep its files there (${(error as Error).message.split(',', 1)[0]})`,
+      advice: absolute === persistenceLocation ? undefined : `The folder is ${absolute}.`,
+    })
+  }
   const { message: problem, advice } = error
   return new ConfigError({ place: places.get('persistence'), key: 'persistence', value: persistence, problem, advice })
 }

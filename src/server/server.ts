@@ -7,7 +7,10 @@ import { type ListeningAddress, listenAll, Martlet } from './martlet.ts'
 import { ServiceNotifier } from './systemd.ts'
 
 export interface Server {
+  /** One for each listener. */
   readonly addresses: readonly ListeningAddress[]
+  /** Each socket by itself, for the banner. */
+  readonly everyAddress: readonly ListeningAddress[]
   /** [soft, hard] RLIMIT_NOFILE, soft already raised to hard. */
   readonly descriptorLimit: readonly [soft: number, hard: number]
   close(): Promise<void>
@@ -19,6 +22,7 @@ export interface Server {
 export async function startServer(configuration: Configuration, log: Logger): Promise<Server> {
   const descriptorLimit = loadAddon().raiseDescriptorLimit()
   const martlet = new Martlet({ configuration, log })
+  martlet.ref(true)
   try {
     // What a replay makes stays, so a small young generation (bin/martlet.js) is copied thousands of times for nothing:
     // a million messages queued and retained took 36 s of CPU with it, 21 s without.
@@ -36,5 +40,6 @@ export async function startServer(configuration: Configuration, log: Logger): Pr
     service.stopping()
     return martlet.close()
   }
-  return { addresses: martlet.addresses, descriptorLimit, close, reload: () => martlet.reloadCertificates() }
+  const { addresses, everyAddress } = martlet
+  return { addresses, everyAddress, descriptorLimit, close, reload: () => martlet.reloadCertificates() }
 }

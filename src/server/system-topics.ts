@@ -1,9 +1,11 @@
 // Publishes the $SYS tree: what has changed since the last time, retained, every sys_interval. Brings the counters up to
 // what the reactor has counted first.
+import { getHeapStatistics } from 'node:v8'
 import type { Broker } from '../broker/broker.ts'
 import type { Reactor } from '../net/reactor.ts'
 import type { DurableStore } from '../store/durable-store.ts'
 import { SysTopics } from '../telemetry/sys-topics.ts'
+import { counterTopics } from './counter-topics.ts'
 import { storeTopics } from './store-topics.ts'
 
 export class SystemTopics {
@@ -35,9 +37,10 @@ export class SystemTopics {
   #publish(): void {
     const broker = this.#broker
     broker.updateGauges()
-    const heap = process.memoryUsage().heapUsed + this.#reactor.keptBytes
+    // Not process.memoryUsage(): that reads /proc, and throws when there is no descriptor left.
+    const heap = getHeapStatistics().used_heap_size + this.#reactor.keptBytes
     const uptime = (performance.now() - this.#startedAt) / 1000
-    const own = storeTopics(this.#store, broker.counters)
+    const own = [...storeTopics(this.#store, broker.counters), ...counterTopics(broker.counters)]
     const facts = { version: `martlet ${this.#version}`, uptime, heap, own }
     for (const [topic, payload] of this.#topics.changed(broker.counters, facts)) {
       broker.publish({ topic, payload, qos: 0, retain: true })

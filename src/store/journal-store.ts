@@ -2,12 +2,12 @@
 // of things: open, recover, commit, close. Writing is in journal/commit-queue.ts and segment-writer.ts, reading back in
 // recovery.ts, getting rid of what is dead in compactor.ts. Why it is built this way: docs/durability.md.
 
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DurableStore, JournalRecord, MessageStored } from './durable-store.ts'
 import { CommitQueue } from './journal/commit-queue.ts'
 import { Compactor } from './journal/compactor.ts'
 import { fileName } from './journal/file-format.ts'
+import { makeDirectory } from './journal/file-io.ts'
 import { FreeSpace } from './journal/free-space.ts'
 import { DirectoryLock } from './journal/lock.ts'
 import type { MessageIndex } from './journal/message-index.ts'
@@ -134,7 +134,7 @@ export class JournalStore implements DurableStore {
   async open(): Promise<void> {
     if (this.#state !== 'new') throw new Error('a store is opened once')
     const { directory } = this.#options
-    await mkdir(directory, { recursive: true, mode: 0o750 })
+    makeDirectory(directory)
     this.#lock = await DirectoryLock.take(directory, {
       touch: this.#options.lockCheck,
       onLost: () => this.#lockLost(),

@@ -13,6 +13,10 @@ export type StoreRefusal =
   | 'closed'
   /** There is a store where a new one was to be made. */
   | 'exists'
+  /** Another version of this program wrote it, in a format that this one does not know. */
+  | 'newer'
+  /** There is none where one was to be read. */
+  | 'absent'
 
 export class StoreError extends Error {
   readonly reason: StoreRefusal

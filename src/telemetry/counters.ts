@@ -66,6 +66,8 @@ export class Counters {
   shortcuts = 0
   /** Their payload bytes. */
   shortcutBytes = 0
+  /** Received PUBLISH packets whose Topic Name had no id: new, rare, or one of more than topic_ids. */
+  topicsUnknown = 0
   /** Payload bytes. */
   publishBytesReceived = 0
   publishBytesSent = 0

@@ -4,7 +4,7 @@
 
 import { openSync } from 'node:fs'
 import { destination as openDestination, pino } from 'pino'
-import { textLine } from './text-line.ts'
+import { cut, escaped, textLine } from './text-line.ts'
 
 /** What a line is about: `client`, `address`, `reason`, … Errors go under `err`. */
 export type LogFields = Readonly<Record<string, unknown>>
@@ -165,12 +165,21 @@ class TextLog extends OpenedLog {
   }
 }
 
+/** A client's id may have 65,535 bytes, and every line about it has one. */
+function bounded(fields: Record<string, unknown>): Record<string, unknown> {
+  const entries = Object.entries(fields)
+  return Object.fromEntries(entries.map(([name, value]) => [name, typeof value === 'string' ? cut(value) : value]))
+}
+
 class JsonLog extends OpenedLog {
   readonly #pino: ReturnType<typeof pino>
 
   constructor(options: LogOptions, destinations: readonly LogDestination[], losses: { readonly dropped: number }) {
     super(destinations, losses)
-    this.#pino = pino({ level: options.level, base: { pid: process.pid } }, { write: (line) => this.write(line) })
+    this.#pino = pino(
+      { level: options.level, base: { pid: process.pid }, formatters: { log: bounded } },
+      { write: (line) => this.write(`${escaped(line.trimEnd())}\n`) },
+    )
   }
 
   get debugging(): boolean {

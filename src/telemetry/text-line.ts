@@ -25,9 +25,20 @@ export function textLine(time: Date | undefined, level: LogLevel, message: strin
 
 function fieldValue(value: unknown): string {
   if (typeof value === 'number' || typeof value === 'boolean' || value === null) return String(value)
-  const text = value instanceof Error ? value.message : typeof value === 'string' ? value : jsonOf(value)
-  const cut = text.length > LONGEST_VALUE ? `${text.slice(0, LONGEST_VALUE)}…` : text
-  return PLAIN.test(cut) ? cut : `"${escaped(cut.replace(/["\\]/g, '\\$&'))}"`
+  const text = value instanceof Error ? value.message : typeof value === 'string' ? value : plainOf(value)
+  const short = cut(text)
+  return PLAIN.test(short) ? short : `"${escaped(short.replace(/["\\]/g, '\\$&'))}"`
+}
+
+/** A value at a length that fits a line. */
+export function cut(text: string): string {
+  return text.length > LONGEST_VALUE ? `${text.slice(0, LONGEST_VALUE)}…` : text
+}
+
+/** A list of words as words with commas, everything else as JSON. */
+function plainOf(value: unknown): string {
+  const isWords = Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === 'string')
+  return isWords ? value.join(', ') : jsonOf(value)
 }
 
 function jsonOf(value: unknown): string {
@@ -40,7 +51,8 @@ function jsonOf(value: unknown): string {
   }
 }
 
-function escaped(text: string): string {
+/** Without control characters and those that change the direction of text: as `\uXXXX`, which JSON reads back. */
+export function escaped(text: string): string {
   return text.replace(UNSAFE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 

@@ -35,7 +35,10 @@ function first(rig: Rig, client: Client): number[][] {
 test('an exception in the handling of one packet closes that client alone, and the turn goes on', () => {
   const rig = new Rig()
   breakTopic(rig, 'broken')
-  const [faulty, other] = [connected(rig, 'faulty', 5), connected(rig, 'other')]
+  const [faulty, other] = [rig.client(), connected(rig, 'other')]
+  const will = { topic: 'gone', payload: Buffer.from('x'), qos: 0 as const, retain: false }
+  rig.packets(faulty, connectPacket({ clientId: 'faulty', version: 5, will }))
+  rig.reactor.take()
   rig.reactor.commands.length = 0
   rig.reactor.turn(() => {
     for (const [client, packet] of [
@@ -57,6 +60,10 @@ test('an exception in the handling of one packet closes that client alone, and t
   assert.equal([faulty.state, other.state], ['ending', 'connected'])
   assert.equal(rig.reactor.commands, [[Command.Finish, faulty.connection.slot]])
   assert.is(rig.counters.internalErrors, 1)
+  assert.equal(
+    rig.wills.map(([clientId]) => clientId),
+    ['faulty'],
+  )
   const [line] = rig.log.at('error')
   assert.ok(line!.fields.err instanceof TypeError)
   assert.is(rig.context.sessions.get('faulty'), undefined)
@@ -135,6 +142,35 @@ test('a client that does not finish after us is closed when the linger timeout i
   rig.advance(2)
   rig.reactor.take()
   assert.equal(rig.reactor.commands.at(-1), [Command.Close, client.connection.slot])
+})
+
+for (const keepalive of [1, 2, 10, 65_535]) {
+  test(`[MQTT-3.1.2-24] with a Keep Alive of ${keepalive} s a client is closed 1.5 times that after its last byte, not before`, () => {
+    const rig = new Rig()
+    const client = rig.client()
+    rig.packets(client, connectPacket({ clientId: 'a', keepalive }))
+    const never = connected(rig, 'never')
+    for (let times = 0; times < 4; times++) {
+      // What is read is only noted in the column: no packet moves a deadline.
+      rig.reactor.memory.lastRead[client.connection.slot] = rig.clock.now()
+      rig.advance(keepalive * 1500 - 1)
+      assert.is(client.state, 'connected')
+    }
+    rig.advance(2)
+    assert.equal([client.state, never.state, rig.counters.keepAliveTimeouts], ['ending', 'connected', 1])
+  })
+}
+
+test('who sends no CONNECT is closed after connect_timeout, and not before', () => {
+  const rig = new Rig({ settings: { connectTimeout: 3000 } })
+  const [silent, talks] = [rig.client(), rig.client()]
+  rig.packets(talks, connectPacket({ clientId: 'talks' }))
+  rig.advance(2999)
+  assert.is(silent.state, 'awaiting-connect')
+  rig.advance(2)
+  rig.reactor.take()
+  assert.equal(rig.reactor.commands.at(-1), [Command.Close, silent.connection.slot])
+  assert.equal([talks.state, rig.counters.connectTimeouts], ['connected', 1])
 })
 
 test('output that makes no progress for write_timeout ends the client, progress does not', () => {

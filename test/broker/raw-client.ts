@@ -17,10 +17,12 @@ export interface ConnectOptions {
   readonly will?: { topic: string; payload: Buffer; qos: 0 | 1 | 2; retain: boolean }
   readonly receiveMaximum?: number
   readonly username?: string
+  /** Seconds; 0: none. */
+  readonly keepalive?: number
 }
 
 export function connectPacket(options: ConnectOptions = {}): Buffer {
-  const { clientId = 'c', version = 4, clean = true, expiry, will, receiveMaximum, username } = options
+  const { clientId = 'c', version = 4, clean = true, expiry, will, receiveMaximum, username, keepalive = 0 } = options
   const properties = {
     ...(expiry === undefined ? {} : { sessionExpiryInterval: expiry }),
     ...(receiveMaximum === undefined ? {} : { receiveMaximum }),
@@ -31,7 +33,7 @@ export function connectPacket(options: ConnectOptions = {}): Buffer {
     protocolVersion: version,
     clientId,
     clean,
-    keepalive: 0,
+    keepalive,
     ...(username === undefined ? {} : { username }),
     ...(will === undefined ? {} : { will }),
     ...(version === 5 ? { properties } : {}),

@@ -117,6 +117,37 @@ test('a step is short even where nothing matches', () => {
   assert.equal(rest(cursor), [])
 })
 
+/** How many steps of bounded work it takes to find what a filter matches. */
+function steps(messages: RetainedMessages<string>, filter: string): number {
+  const cursor = messages.match(filter)
+  let count = 0
+  for (; !cursor.done; count++) cursor.next(1)
+  return count
+}
+
+test('what a subscription does not match costs it nothing: as many steps among 20,000 retained messages as among 300', () => {
+  const site = (name: string): string[] =>
+    Array.from({ length: 100 }, (_, device) =>
+      ['temp', 'state', 'log/last'].map((leaf) => `${name}/${device}/${leaf}`),
+    ).flat()
+  const few = retained(...site('site7'))
+  const many = retained(...site('site7'), ...Array.from({ length: 66 }, (_, n) => site(`other${n}`)).flat())
+  assert.ok(many.size > 20_000)
+  for (const filter of [
+    'site7/#',
+    'site7/+/temp',
+    'site7/5/#',
+    'site7/5/state',
+    'site7/+/log/+',
+    'site7/+/nothing',
+    'site8/#',
+  ]) {
+    assert.equal(matches(many, filter), matches(few, filter))
+    assert.is(steps(many, filter), steps(few, filter), filter)
+  }
+  assert.ok(steps(many, '#') > 20_000, 'what matches is what costs')
+})
+
 test('deleting under a cursor, the node it stands on and those around, loses nothing else', () => {
   const names = Array.from({ length: 20 }, (_, index) => `a/${index}`)
   for (let deleted = 0; deleted < names.length; deleted++) {

@@ -50,6 +50,17 @@ test('max_retained_bytes counts topic and payload, and what is replaced makes ro
   assert.is(rig.counters.droppedRetained, 1)
 })
 
+test('[MQTT-3.3.1-5] a new message that cannot be kept leaves none: nobody is told what is not so any more', () => {
+  const rig = rigOf({ maxRetainedBytes: 100 })
+  retain(rig, 'door', 'closed')
+  retain(rig, 'other', 'x'.repeat(80))
+  retain(rig, 'door', 'open, since noon')
+  assert.is(rig.context.retained.get('door'), undefined)
+  assert.is(rig.counters.droppedRetained, 1)
+  assert.equal([rig.counters.retained, rig.counters.retainedBytes], [1, 87])
+  assert.is(rig.reactor.frames.size, 1)
+})
+
 test('[MQTT-3.3.2-5] an expired message is removed when it is found, unless another took its place', () => {
   const rig = rigOf()
   retain(rig, 'a', 'old', 10)
@@ -85,7 +96,10 @@ test('any sequence of retained messages agrees with a map, within the limits, an
           const bytes = others.reduce((sum, [each, held]) => sum + sizeOf(each, held), sizeOf(topic, payload))
           const fits = (model.has(topic) || model.size < maxRetainedMessages) && bytes <= maxRetainedBytes
           if (fits) model.set(topic, payload)
-          else dropped++
+          else {
+            model.delete(topic)
+            dropped++
+          }
         })
         for (const topic of ['a', 'b', 'a/b', 'c/d/e', 'x']) {
           assert.is(rig.context.retained.get(topic)?.payload().toString(), model.get(topic))

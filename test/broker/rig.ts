@@ -72,6 +72,7 @@ export const SETTINGS: BrokerSettings = {
   mqtt5SessionExpiry: 3600,
   maxUnstoredBytes: 16 << 20,
   willGracePeriod: 30_000,
+  hookTimeout: 30_000,
   shortcutAfter: 8,
   maxRetainedMessages: 1000,
   maxRetainedBytes: 1 << 20,

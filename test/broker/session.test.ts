@@ -90,6 +90,31 @@ test('retained messages follow in the same way, all of them', async () => {
   assert.is(rig.reactor.kept.held, 50)
 })
 
+test('[MQTT-3.10.4-2] UNSUBSCRIBE ends the walk over the retained messages of its filter, and of no other', async () => {
+  const rig = new Rig({ settings: { outputHighWater: 256 } })
+  for (const topic of ['a', 'b']) {
+    for (let n = 0; n < 20; n++) {
+      rig.reactor.turn(() => {
+        const publication = rig.inbox(`${topic}/${n}`, 'x'.repeat(100), { retain: true })
+        rig.context.retained.apply(publication)
+        publication.drop()
+      })
+    }
+  }
+  const session = rig.connected('c')
+  for (const filter of ['a/#', 'b/#']) {
+    session.subscribe(filter, { qos: 0, noLocal: false, retainAsPublished: false, subscriptionId: 0 }, 0)
+    session.startReplay(new RetainedReplay(rig.context.retained, rig.clock, filter, 0, undefined))
+  }
+  const before = rig.reactor.take().written.length
+  assert.ok(before > 0 && before < 20, `${before} at once`)
+  assert.ok(session.unsubscribe('a/#'))
+  for (let n = 0; n < 100; n++) await loopOnce(rig)
+  const topics = rig.reactor.take().written.map(({ topic }) => topic)
+  assert.is(topics.length, 20)
+  assert.ok(topics.every((topic) => topic.startsWith('b/')))
+})
+
 test('an early PUBREC for a message still to be resent leaves a PUBREL to send, not a frame that is gone', () => {
   const rig = new Rig()
   const session = subscribed(rig)

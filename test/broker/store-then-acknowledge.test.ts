@@ -317,4 +317,42 @@ test('close waits for the store, and tells clean clients at once', () =>
     assert.ok(store.stored.some(({ type }) => type === 'session-left'))
   }))
 
+test('[MQTT-3.2.0-1] a PINGREQ sent right behind CONNECT is answered behind CONNACK, not before it', () =>
+  withBroker(async (setup) => {
+    const { store, open } = setup
+    const client = await open()
+    client.send(connectPacket(persistent), PINGREQ)
+    await store.commitsWaiting()
+    await assertSilent(setup, client)
+    store.release()
+    assert.equal(await client.words(2), ['connack', 'pingresp'])
+  }))
+
+test('what a client sends after it was taken over goes nowhere, while its answers wait and although it had a shortcut', () =>
+  withBroker(async (setup) => {
+    const { store, broker, connected } = setup
+    await connected(persistent, subscribePacket(1, 'a', 1))
+    const subscriber = await connected({ clientId: 'subscriber' }, subscribePacket(1, 't'))
+    const publisher = await connected({ clientId: 'publisher' })
+    for (let n = 0; n < 20; n++) {
+      publisher.send(publishPacket('t', `${n}`), PINGREQ)
+      assert.is(await publisher.word(), 'pingresp')
+      assert.is(await subscriber.word(), `publish ${n}`)
+    }
+    assert.ok(broker.counters.shortcuts > 0, 'no shortcut was taken')
+    publisher.send(publishPacket('a', 'kept', { qos: 1, id: 1 }))
+    await store.commitsWaiting()
+    const gone = new Promise<void>((resolve) => broker.on('clientDisconnected', () => resolve()))
+    const second = await setup.open()
+    second.send(connectPacket({ clientId: 'publisher' }))
+    await gone
+    publisher.send(publishPacket('t', 'too late'))
+    // It is read: the broker has taken the bytes when a later round trip of the same turn is over.
+    while (broker.counters.bytesReceived < publisher.socket.bytesWritten) await assertSilent(setup, subscriber)
+    await assertSilent(setup, subscriber)
+    store.automatic = true
+    store.release(Infinity)
+    assert.is(await publisher.word(), 'puback 1')
+  }))
+
 test.run()

@@ -54,7 +54,22 @@ test('an unknown flag is answered with a message, the usage and exit code 3', ()
 
 test('a flag without its value and a stray word are refused', () => {
   assert.is(answered('-c').exitCode, 3)
-  assert.match(answered('stray').complaint, /Usage: martlet/)
+  const { exitCode, complaint } = answered('stray')
+  assert.equal(
+    [exitCode, complaint],
+    [3, "Error: there is no command 'stray'. The commands are conformance; martlet --help says more.\n"],
+  )
+  assert.match(answered('conformence').complaint, /Did you mean conformance\?/)
+})
+
+test('help is --help, of a command too', () => {
+  assert.is(answered('help').output, answered('--help').output)
+  const invocation = parsed('help', 'conformance')
+  assert.equal((invocation as Invocation & { kind: 'command' }).args, ['--help'])
+})
+
+test('--help says how signals are taken, what exit codes mean and where the documentation is', () => {
+  assert.match(answered('--help').output, /SIGHUP.*Exit codes: 0.*Documentation: \/.*docs\//s)
 })
 
 test('--help and --version answer on standard output with exit code 0', () => {

@@ -40,9 +40,26 @@ test('a Unix socket is its path, every address a star, a socket of systemd its n
 })
 
 test('a port in use is one line that says so, exit code 1', () => {
-  const { text, exitCode } = startFailure(systemError({ code: 'EADDRINUSE' }), [{ host: '127.0.0.1', port: 1883 }])
+  const listener = { host: '127.0.0.1', port: 1883 }
+  const listeners = [listener, { ...listener, host: '::1', optional: true }]
+  const { text, exitCode } = startFailure(
+    systemError({ code: 'EADDRINUSE', address: '127.0.0.1', port: 1883 }),
+    listeners,
+  )
   assert.match(text, /^Error: 127\.0\.0\.1:1883 is in use already\..*-p PORT\.$/)
   assert.is(exitCode, 1)
+  const configured = startFailure(systemError({ code: 'EADDRINUSE' }), [listener])
+  assert.match(configured.text, /^Error: 127\.0\.0\.1:1883 is in use already\. Is another broker running\?$/)
+})
+
+test('a host that nobody knows and an owner that nobody is are named', () => {
+  const lookup = { code: 'ENOTFOUND', syscall: 'getaddrinfo', hostname: 'broker.invalid' }
+  assert.is(startFailure(systemError(lookup), []).text, 'Error: broker.invalid: there is no such host (ENOTFOUND).')
+  const owner = { code: 'ENOENT', syscall: 'chown', path: '/run/m.sock' }
+  assert.match(
+    startFailure(systemError(owner), []).text,
+    /m\.sock cannot be used \(socket_owner: there is no such user/,
+  )
 })
 
 test('the address that failed is named when the error knows it', () => {

@@ -102,14 +102,6 @@ test('a close that never ends is cut off', async () => {
   assert.match(command.output, /closing took too long/)
 })
 
-test('a signal while the store is still being read ends the process with code 0', async () => {
-  const command = new Command('slow', ['--config', yaml()])
-  await command.line(/reading the store/)
-  command.kill('SIGTERM')
-  assert.is(await command.exitCode(), 0)
-  assert.match(command.output, /SIGTERM before it had started/)
-})
-
 test('a handle left open does not keep the process, and is named', async () => {
   const command = await started('leaky')
   command.kill('SIGTERM')
@@ -122,7 +114,7 @@ test('a port in use is one line and exit code 1', async () => {
   await once(taken, 'listening')
   const { port } = taken.address() as { port: number }
   const file = join(folder, 'taken.yaml')
-  writeFileSync(file, `listeners: [{ port: ${port}, host: 127.0.0.1 }]\n`)
+  writeFileSync(file, `listeners: [{ port: ${port}, host: 127.0.0.1 }]\nallow_anonymous: true\n`)
   const command = new Command('fine', ['--config', file])
   assert.is(await command.exitCode(), 1)
   assert.match(command.output, new RegExp(`^Error: 127\\.0\\.0\\.1:${port} is in use already\\.[^\\n]*\\n$`))
@@ -133,6 +125,38 @@ test('a wrong configuration is exit code 3, with file and line', async () => {
   const command = new Command('fine', ['--config', yaml('max_keepalive: many\n')])
   assert.is(await command.exitCode(), 3)
   assert.match(command.output, /martlet\.yaml:2: max_keepalive = 'many'.*\nError found at .*martlet\.yaml:2\.\n$/)
+})
+
+test('files that the system refuses are wrong configuration: exit code 3, file, line, key and value', async () => {
+  for (const [key, value] of [
+    ['pid_file', '/nowhere/martlet.pid'],
+    ['log_dest', 'file /nowhere/martlet.log'],
+  ]) {
+    const command = new Command('fine', ['--config', yaml(`${key}: ${value}\n`)])
+    assert.is(await command.exitCode(), 3, key)
+    assert.match(command.output, new RegExp(`martlet\\.yaml:2: ${key} = '${value}': .*ENOENT.*\nError found at`))
+  }
+})
+
+test('a signal during the start ends it at once, and SIGHUP does not', async () => {
+  const command = new Command('slow', ['--config', yaml()])
+  await command.line(/starting/)
+  command.kill('SIGHUP')
+  await command.line(/signal ignored during the start/)
+  command.kill('SIGTERM')
+  assert.is(await command.exitCode(), 0)
+  assert.match(command.output, /SIGTERM during the start/)
+})
+
+test('a broker that nobody can connect to says so at the start', async () => {
+  const command = await started('fine', '')
+  await command.line(/WARN .*nobody can connect: allow_anonymous is false/)
+  command.kill('SIGTERM')
+  await command.exitCode()
+  const open = await started('fine', 'allow_anonymous: true\n')
+  open.kill('SIGTERM')
+  await open.exitCode()
+  assert.not.match(open.output, /nobody can connect/)
 })
 
 test('SIGHUP applies what can be applied, and says what needs a restart', async () => {
@@ -152,6 +176,38 @@ test('SIGHUP with a wrong file keeps the running configuration', async () => {
   await command.line(/ERROR .*log_level.*The running configuration stays/)
   command.kill('SIGTERM')
   assert.is(await command.exitCode(), 0)
+})
+
+test('what needs a restart is said at each SIGHUP, until the file says again what runs', async () => {
+  const command = await started('fine')
+  const reload = async (text: string): Promise<string> => {
+    yaml(text)
+    command.output = ''
+    command.kill('SIGHUP')
+    await command.line(/configuration read again/)
+    command.kill('SIGUSR1')
+    await command.line(/signal ignored/)
+    return command.output
+  }
+  assert.match(await reload('max_connections: 7\n'), /need a restart {2}settings=.*max_connections/)
+  assert.match(await reload('max_connections: 7\n'), /need a restart {2}settings=.*max_connections/)
+  assert.not.match(await reload(''), /need a restart/)
+  command.kill('SIGTERM')
+  assert.is(await command.exitCode(), 0)
+})
+
+test('the pid file of a new configuration is nobody’s to remove before a restart', async () => {
+  const [ours, theirs] = [join(folder, 'ours.pid'), join(folder, 'theirs.pid')]
+  const command = await started('stuck', `pid_file: ${ours}\n`)
+  writeFileSync(theirs, '1\n')
+  yaml(`pid_file: ${theirs}\n`)
+  command.kill('SIGHUP')
+  await command.line(/need a restart {2}settings=.*pid_file/)
+  command.kill('SIGTERM')
+  await command.line(/closing/)
+  command.kill('SIGTERM')
+  assert.is(await command.exitCode(), 0)
+  assert.equal([existsSync(ours), existsSync(theirs)], [false, true])
 })
 
 test('SIGUSR1 and SIGUSR2 end nothing and open no debugger', async () => {

@@ -1,7 +1,7 @@
 // `martlet store`, run as a user runs it.
 
 import { spawnSync } from 'node:child_process'
-import { cpSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { closeSync, cpSync, mkdirSync, openSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -119,7 +119,25 @@ test('compact leaves a store alone that a broker has, and says who has it', asyn
 test('a directory that is not there is told, not thrown', () => {
   const { status, complaint } = martletStore(['check', '/nowhere/at/all'])
   assert.is(status, 1)
-  assert.match(complaint, 'ENOENT')
+  assert.is(complaint, 'Error: there is no /nowhere/at/all (ENOENT)\n')
+})
+
+test('a folder without a store is not called sound', () => {
+  const directory = freshDirectory()
+  mkdirSync(directory)
+  const { status, complaint } = martletStore(['check', directory])
+  assert.equal([status, complaint], [1, `Error: there is no store in ${directory}\n`])
+})
+
+test('output that cannot be written is told, not thrown', () => {
+  const full = openSync('/dev/full', 'w')
+  const { status, stderr } = spawnSync(process.execPath, [MAIN, '--help'], {
+    stdio: ['ignore', full, 'pipe'],
+    encoding: 'utf8',
+  })
+  closeSync(full)
+  assert.is(status, 1)
+  assert.match(stderr, /^Error: the output cannot be written \(ENOSPC[^\n]*\n$/)
 })
 
 test('a word that is none is refused with the code for wrong arguments', () => {

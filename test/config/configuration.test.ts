@@ -64,14 +64,17 @@ test('only ::1 may be missing on a machine, and only in local only mode', () => 
 
 test('options of a program are checked like a file', () => {
   assert.throws(() => optionsSource({ maxKeepalive: 1e6 }), /maxKeepalive = 1000000: seconds from 0 to 65535/)
-  assert.throws(() => optionsSource({ maxKeepAlive: 1 } as never), /no such option/)
+  assert.throws(() => optionsSource({ maxKeepAlive: 1 } as never), /no such option\. Did you mean maxKeepalive\?/)
+  assert.throws(() => optionsSource({ max_keepalive: 1 } as never), /Did you mean maxKeepalive\?/)
   assert.is(resolveConfiguration([optionsSource({ listeners: [{ port: 0 }] })]).listeners[0]?.port, 0)
 })
 
 test('the environment is read, wrong values are refused and unknown names are told', () => {
   assert.is(resolveConfiguration([readEnvironment({ MARTLET_MAX_QUEUED_BYTES: '2MiB' })]).maxQueuedBytes, 2 * 1024 ** 2)
-  assert.throws(() => readEnvironment({ MARTLET_SYS_INTERVAL: 'soon' }), /environment: sys_interval = 'soon'/)
-  assert.is(readEnvironment({ MARTLET_SYS_INTERVALL: '1' }).notices.length, 1)
+  assert.throws(() => readEnvironment({ MARTLET_SYS_INTERVAL: 'soon' }), /environment: MARTLET_SYS_INTERVAL = 'soon'/)
+  assert.equal(readEnvironment({ MARTLET_SYS_INTERVALL: '1' }).notices, [
+    'environment: MARTLET_SYS_INTERVALL is no setting and is ignored. Did you mean MARTLET_SYS_INTERVAL?',
+  ])
   assert.equal(readEnvironment({ MARTLET_PORT: 'tcp://10.0.0.1:1883', MARTLET_SIZES: 'tiny', PATH: '/' }).notices, [])
 })
 

@@ -1,5 +1,6 @@
-// docker-compose.yml, read without Docker: what it mounts exists and is accepted by `martlet --test-config`, what it
-// publishes is what the configuration listens on, and the page of the profile websocket-bridge may connect.
+// docker-compose.yml and Dockerfile, read without Docker: Compose accepts the file, what it mounts exists and is accepted by
+// `martlet --test-config`, what it publishes is what the configuration listens on, the page of the profile websocket-bridge
+// may connect, and what the image is made of is there.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -8,7 +9,7 @@ import * as assert from 'uvu/assert'
 import { parse } from 'yaml'
 import { type Configuration, resolveConfiguration } from '../../src/config/configuration.ts'
 import { readYamlFile } from '../../src/config/yaml-file.ts'
-import { repositoryRoot } from '../support/target.ts'
+import { repositoryRoot, skipped } from '../support/target.ts'
 
 interface Service {
   profiles?: string[]
@@ -62,6 +63,49 @@ for (const [name, service] of Object.entries(services)) {
     assert.is(pinged, listened[0])
   })
 }
+
+/** Compose itself, which needs no Docker for this; whichever of the two there is. */
+const compose = [['docker-compose'], ['docker', 'compose']].find(
+  ([command, ...words]) => spawnSync(command!, [...words, 'version']).status === 0,
+)
+const withCompose = compose === undefined && !process.env.CI ? skipped(test, 'docker-compose is not installed') : test
+
+withCompose('Compose accepts the file, alone and with the profile', () => {
+  assert.ok(compose, 'docker-compose is not installed, and CI is set')
+  const [command, ...words] = compose!
+  const run = (...more: string[]): string => {
+    const { status, stdout, stderr } = spawnSync(command!, [...words, ...more], {
+      cwd: repositoryRoot,
+      encoding: 'utf8',
+    })
+    assert.equal([status, stderr], [0, ''])
+    return stdout
+  }
+  run('config', '--quiet')
+  run('--profile', 'websocket-bridge', 'config', '--quiet')
+  const known = run('--profile', 'websocket-bridge', 'config', '--services').trim().split('\n').sort()
+  assert.equal(known, Object.keys(services).sort())
+})
+
+test('the Dockerfile copies what is there, or what was made in the stage before; ports and entry point are the broker’s', () => {
+  const lines = readFileSync(join(repositoryRoot, 'Dockerfile'), 'utf8').split('\n')
+  const copied = lines.filter((line) => line.startsWith('COPY ')).map((line) => line.split(' ').slice(1, -1))
+  assert.ok(copied.length > 5)
+  for (const words of copied) {
+    const made = words[0] === '--from=build'
+    for (const source of made ? words.slice(1) : words) {
+      const path = made ? source.replace(/^\/martlet\//, '') : source
+      // `dist` and `prebuilds` are what its own RUN makes: scripts/build.js and scripts/prebuild.js.
+      assert.ok(existsSync(join(repositoryRoot, path)) || /^(?:prebuilds|dist\/)/.test(path), path)
+    }
+  }
+  for (const script of lines.join(' ').match(/scripts\/\w+\.js/g) ?? [])
+    assert.ok(existsSync(join(repositoryRoot, script)))
+  const value = (name: string): string => lines.find((line) => line.startsWith(`${name} `))!.slice(name.length + 1)
+  assert.is(value('EXPOSE'), '1883')
+  assert.equal(JSON.parse(value('ENTRYPOINT')), ['node', '/martlet/bin/martlet.js'])
+  assert.equal(JSON.parse(value('CMD')), ['--config', CONFIGURATION])
+})
 
 test('the default is one broker; the profile websocket-bridge adds the bridge and its page', () => {
   const names = (profile?: string): string[] =>

@@ -62,6 +62,28 @@ test('without a listener 127.0.0.1 and ::1 are served and anonymous clients may 
   assert.is(resolved('allow_anonymous false').allowAnonymous, false)
 })
 
+test('the first six keys reach what they are for, and have the defaults that docs/configuration.md states', () => {
+  const text = [
+    'listener 1884 127.0.0.1',
+    'allow_anonymous true',
+    'persistence true',
+    'persistence_location /srv/martlet/',
+    'max_queued_messages 7',
+    'max_inflight_messages 3',
+  ].join('\n')
+  const what = (configuration: ReturnType<typeof resolved>) => [
+    configuration.listeners.map(({ host, port }) => `${host}:${port}`).join(),
+    configuration.allowAnonymous,
+    configuration.persistence,
+    configuration.persistenceLocation,
+    configuration.maxQueuedMessages,
+    configuration.maxInflightMessages,
+  ]
+  assert.equal(what(resolved(text)), ['127.0.0.1:1884', true, true, '/srv/martlet/', 7, 3])
+  assert.equal(what(resolved('')), ['127.0.0.1:1883,::1:1883', true, false, 'martlet-data', 100_000, 256])
+  assert.is(resolved('').retryInterval, 0)
+})
+
 test('the deprecated port and bind_address make the default listener', () => {
   const configuration = resolved('port 1890\nbind_address 127.0.0.1\n')
   assert.equal(
@@ -227,6 +249,14 @@ test('a file that is not UTF-8 or not there is an error', () => {
   } finally {
     rmSync(folder, { recursive: true })
   }
+})
+
+test('a comment that Mosquitto would not take for one is called so, and not a host or a setting', () => {
+  assert.throws(
+    () => parseMosquittoConf('listener 1883 # plain\n', 'm.conf'),
+    /m\.conf:1: listener = .*: a comment begins/,
+  )
+  assert.throws(() => parseMosquittoConf('\n  # indented\n', 'm.conf'), /m\.conf:2: #: a comment begins/)
 })
 
 test.run()

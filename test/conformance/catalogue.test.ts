@@ -1,12 +1,15 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { AREAS, cases, invariants } from '../../conformance/case.ts'
 import '../../conformance/cases/index.ts'
 import { catalogue } from '../../conformance/catalogue/index.ts'
-import { coverage, coverageText } from '../../conformance/coverage.ts'
+import { type Coverage, coverage, coverageText } from '../../conformance/coverage.ts'
 import { listReport } from '../../conformance/report/list.ts'
 
 const VERSIONS = ['3.1.1', '5'] as const
+const unseen = (c: Coverage): number => c.server - c.observable
 
 for (const version of VERSIONS) {
   test(`every statement of ${version} has an id of its own, a sentence, and a reason if it cannot be seen`, () => {
@@ -62,6 +65,15 @@ for (const version of VERSIONS) {
 
 test('the catalogues have the size of the specifications', () => {
   assert.equal([catalogue['3.1.1'].length, catalogue['5'].length], [141, 251])
+})
+
+test('docs/conformance.md counts what the catalogue has', () => {
+  const page = readFileSync(resolve(import.meta.dirname, '../../../docs/conformance.md'), 'utf8')
+  const told =
+    /all (\d+) numbered statements of 3\.1\.1 and all (\d+) of 5\.0\. Of those, (\d+) and (\d+) bind a server;\s+(\d+) and (\d+) of them/
+  const counts = VERSIONS.map((version) => coverage(version, catalogue[version]))
+  const columns = [(c: Coverage) => c.all, (c: Coverage) => c.server, unseen].map((of) => counts.map(of))
+  assert.equal(told.exec(page)?.slice(1).map(Number), columns.flat())
 })
 
 test('cases have kebab-case ids, sentences for titles, and areas that exist', () => {

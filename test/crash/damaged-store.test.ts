@@ -168,17 +168,6 @@ const DAMAGES: readonly Damage[] = [
     survivors: ALL,
   },
   {
-    what: 'a segment of a version to come',
-    inflict: (directory) => {
-      const bytes = readFileSync(segment(directory, 2))
-      bytes.writeUInt32LE(77, 8)
-      bytes.writeUInt32LE(crc32c(bytes, 0, 36), 36)
-      writeFileSync(segment(directory, 2), bytes)
-    },
-    says: /0000000002\.journal has version 77 of the format, which this program does not know; it is kept as /,
-    survivors: [...range(0, EACH), ...range(2 * EACH, 3 * EACH)],
-  },
-  {
     what: 'the header of another segment',
     inflict: (directory) => {
       const bytes = readFileSync(segment(directory, 2))
@@ -235,6 +224,23 @@ test('a damaged checkpoint costs what stands behind the damage, not the start', 
   assert.is(told.length, 1, told.join('\n'))
   assert.match(told[0]!, /ERROR .*\.checkpoint: a checksum is wrong at byte \d+; the \d+ bytes behind it are kept as /)
   assert.is(aside(directory).length, 1)
+})
+
+test('a store of a version to come is no damage: the start is refused, and every file stays as it is', async () => {
+  const directory = await copy()
+  const bytes = readFileSync(segment(directory, 2))
+  bytes.writeUInt32LE(77, 8)
+  bytes.writeUInt32LE(crc32c(bytes, 0, 36), 36)
+  writeFileSync(segment(directory, 2), bytes)
+  const before = readdirSync(directory).filter((name) => name !== 'lock')
+  const { code, log } = await runToExit({ settings: settings(directory) })
+  assert.is(code, 1)
+  assert.match(
+    log.at(-1)!,
+    /0000000002\.journal: it was written by another version of Martlet \(format 77, here 2\)\.$/,
+  )
+  assert.equal(readdirSync(directory), before)
+  assert.equal(readFileSync(segment(directory, 2)), bytes)
 })
 
 test('a second broker on the same directory is refused, and told by name and number who has it', async () => {

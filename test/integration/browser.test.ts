@@ -142,30 +142,76 @@ onceWithBrowser('the page with the mqtt package’s browser build', async () => 
   await page.shows(/^to\/page\/hall: 19 °C$/)
 })
 
-const haproxy = ['/usr/sbin/haproxy', '/usr/local/sbin/haproxy'].find((file) => spawnSync(file, ['-v']).status === 0)
-const withHaproxy =
-  haproxy === undefined && !process.env.CI ? skipped(test, 'haproxy is not installed') : onceWithBrowser
+/** A reverse proxy as Debian installs it. */
+function proxyTest(
+  name: string,
+  sentence: string,
+  run: (file: string, origin: string, front: number) => Promise<void>,
+): void {
+  const file = [`/usr/sbin/${name}`, `/usr/local/sbin/${name}`].find((one) => spawnSync(one, ['-v']).status === 0)
+  const each = file === undefined && !process.env.CI ? skipped(test, `${name} is not installed`) : onceWithBrowser
+  each(sentence, async () => {
+    assert.ok(file, `${name} is not installed, and CI is set`)
+    await run(file!, await servePage(), await freePort())
+  })
+}
 
-withHaproxy(
+/** The broker behind a proxy that comes from 127.0.0.9, so that what it tells can be told apart from its own address. */
+const behindProxy = (origin: string): Promise<BrokerUnderTest> =>
+  bridge(proxied!.replace('trusted_proxies: [127.0.0.1', 'trusted_proxies: [127.0.0.9'), origin)
+
+proxyTest(
+  'haproxy',
   'a page over wss:// through haproxy; the log has the browser’s address, and devices come past it',
-  async () => {
-    const origin = await servePage()
-    const { port, ...broker } = await bridge(proxied!, origin)
-    const front = await freePort()
+  async (haproxy, origin, front) => {
+    const { port, ...broker } = await behindProxy(origin)
     const pem = authority.path('haproxy.pem')
     writeFileSync(pem, authority.text(certfile) + authority.text(keyfile))
     const file = authority.path('haproxy.cfg')
     const configuration = readFileSync(example('haproxy.cfg'), 'utf8')
       .replace(':8443 ssl crt /etc/haproxy/example.pem', `${host}:${front} ssl crt ${pem}`)
       .replace('127.0.0.1:9001', `${host}:${port}`)
-      // So that what the proxy tells can be told apart from its own address.
-      .replace('backend bridge\n', 'backend bridge\n  source 127.0.0.9\n')
+      .replace('\nbackend bridge\n', '\nbackend bridge\n  source 127.0.0.9\n')
     writeFileSync(file, configuration)
-    const proxy = new PeerProcess(haproxy!, ['-f', file])
+    const proxy = new PeerProcess(haproxy, ['-f', file])
     while (!(await reachable(front))) await new Promise(setImmediate)
     await talk(['-p', `${port}`], `${origin}/?broker=wss://localhost:${front}/mqtt`)
-    assert.match(await broker.waitForLog(/client connected.*address=\S+:0\b/), /address=127\.0\.0\.1:0\b/)
+    await broker.waitForLog(/client connected.*address=127\.0\.0\.1:0\b/)
     proxy.kill9()
+  },
+)
+
+proxyTest(
+  'nginx',
+  'the page and its wss:// from one host, nginx; the log has the browser’s address, and devices come past it',
+  async (nginx, _, front) => {
+    const origin = `https://localhost:${front}`
+    const { port, ...broker } = await behindProxy(origin)
+    const block = readFileSync(example('nginx.conf'), 'utf8')
+      .replace('listen 443 ssl', `listen ${host}:${front} ssl`)
+      .replace('server_name dashboard.example', 'server_name localhost')
+      .replace('/etc/nginx/example.pem', certfile)
+      .replace('/etc/nginx/example.key', keyfile)
+      .replace('/var/www/dashboard', example(''))
+      .replace('http://127.0.0.1:9001;', `http://${host}:${port};\n    proxy_bind 127.0.0.9;`)
+    // What the system's own nginx.conf has around such a block, in folders of this test.
+    const folder = authority.folder
+    const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+      (one) => `${one}_temp_path ${folder}/${one};`,
+    )
+    const file = authority.path('nginx.conf')
+    const user = process.getuid!() === 0 ? 'user root;' : ''
+    const around = `${user} daemon off; pid ${folder}/nginx.pid; error_log stderr warn; events {}`
+    const http = `types { text/html html; text/javascript js; } access_log off; ${paths.join(' ')}`
+    writeFileSync(file, `${around}\nhttp { ${http}\n${block}\n}\n`)
+    const proxy = new PeerProcess(nginx, ['-c', file, '-e', 'stderr', '-p', folder])
+    while (!(await reachable(front))) await new Promise(setImmediate)
+    await talk(['-p', `${port}`], `${origin}/?broker=wss://localhost:${front}/mqtt`)
+    await broker.waitForLog(/client connected.*address=127\.0\.0\.1:0\b/)
+    const complaints = proxy.lines.filter((line) => !line.includes('favicon.ico'))
+    assert.equal(complaints, [])
+    proxy.terminate()
+    assert.is(await proxy.exit(), 0)
   },
 )
 

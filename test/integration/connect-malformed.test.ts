@@ -1,10 +1,11 @@
-// CONNECT packets that do not conform to section 3.1: each closes the connection without a CONNACK [MQTT-3.1.4-1].
+// CONNECT packets that do not conform to section 3.1: each closes the connection without a CONNACK
+// [MQTT-3.1.4-1], and is logged.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { startBroker } from '../support/broker-process.ts'
 import { frame, hex, rawConnect, string, uint16 } from '../support/packets.ts'
 import { closeClients, RawClient } from '../support/raw-client.ts'
-import { unlessMosquitto } from '../support/target.ts'
+import { target, unlessMosquitto } from '../support/target.ts'
 
 const broker = await startBroker()
 test.after.each(closeClients)
@@ -71,11 +72,15 @@ const rows: Row[] = [
   { clause: 'MQTT-3.1.3-11', what: 'ill-formed UTF-8 in the user name', bytes: connect(0x82, id, string(hex('ff'))) },
 ]
 
-for (const { clause, what, bytes, mosquitto } of rows) {
+for (const [n, { clause, what, bytes, mosquitto }] of rows.entries()) {
   const given = mosquitto === undefined ? test : unlessMosquitto(test, mosquitto)
   given(`[${clause}] CONNECT with ${what} closes the connection without CONNACK`, async () => {
-    const client = await RawClient.dial(broker, bytes)
+    // An address of its own each: of one kind and address one line is written, and the rest counted.
+    const client = await RawClient.dial({ ...broker, localAddress: `127.0.1.${n + 1}` }, bytes)
+    const { address } = client
     await client.expectClosed()
+    if (target === 'mosquitto') return
+    await broker.waitForLog((line) => [' WARN ', `address=${address} `, 'reason='].every((part) => line.includes(part)))
   })
 }
 

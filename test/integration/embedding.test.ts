@@ -1,6 +1,7 @@
 // The public API: brokers inside a program. Life and death of a broker, events, publishing as the broker, several brokers
 // in one process and one in a worker thread. The hooks are in hooks.test.ts.
 
+import { spawnSync } from 'node:child_process'
 import { Worker } from 'node:worker_threads'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -96,6 +97,77 @@ test('a setting out of range throws a ConfigError that names it', () => {
     assert.instance(error, ConfigError)
     assert.match((error as Error).message, /max_?inflight_?messages/i)
   }
+})
+
+test('options that are none are refused at once, with the key, not when the first client comes', async () => {
+  const refusal = (options: object): string => {
+    try {
+      createBroker(options as never)
+    } catch (error) {
+      assert.instance(error, ConfigError)
+      return (error as Error).message
+    }
+    return assert.unreachable('it was accepted') as never
+  }
+  assert.match(refusal({ max_queued_messages: 1 }), /max_queued_messages: .* Did you mean maxQueuedMessages\?/)
+  assert.match(refusal({ listeners: [{ port: 1 }] }), /listeners: .*broker\.listen/)
+  assert.match(refusal({ port: 1883 }), /port: there is no such option\. It is a listener's: broker\.listen/)
+  assert.match(refusal({ authenticate: true }), /authenticate = true: a function is wanted/)
+  assert.match(refusal({ log: console.log }), /log: an object with debug, info, warn, error is wanted/)
+  assert.match(refusal({ store: {} }), /store: an object with open, recover, commit, close is wanted/)
+})
+
+test('a listener with a wrong name or value is refused, not opened without it', async () => {
+  const { broker } = await listen()
+  const refused = async (options: object, pattern: RegExp): Promise<void> => {
+    const error = await broker.listen(options as never).catch((reason: unknown) => reason)
+    assert.instance(error, ConfigError)
+    assert.match((error as Error).message, pattern)
+  }
+  await refused({ port: 0, certFile: ['x'] }, /certFile: there is no such option\. Did you mean certfile\?/)
+  await refused({ port: '1883x' }, /port = '1883x': an integer from 0/)
+  await refused({ port: 0, protocol: 'mqtts' }, /protocol = 'mqtts': one of mqtt/)
+  await refused(undefined as never, /listen: an object of options is wanted/)
+  assert.is(broker.addresses.length, 1)
+})
+
+test('a message that is none is a TypeError that names what is wanted', async () => {
+  const { broker } = await listen()
+  const wrong = (message: object, pattern: RegExp): void =>
+    assert.throws(
+      () => broker.publish(message as never),
+      (error: Error) => error instanceof TypeError && pattern.test(error.message),
+    )
+  wrong({ payload: 'x' }, /topic: a string/)
+  wrong({ topic: 'a' }, /payload: a string or a Uint8Array/)
+  wrong({ topic: 'a', payload: 5 }, /payload/)
+  wrong({ topic: 'a', payload: { json: true } }, /payload/)
+  wrong({ topic: 'a', payload: 'x', qos: 3 }, /qos: 0, 1 or 2/)
+})
+
+test('a broker that does not listen keeps no process alive; one that was told so closes in order all the same', () => {
+  const run = (code: string): { status: number | null; stdout: string; stderr: string } => {
+    const script = `import { createBroker } from 'file://${repositoryRoot}dist/src/index.js'\n${code}`
+    const args = ['--input-type=module', '--eval', script]
+    return spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 20_000 })
+  }
+  const silent = run(`
+    const broker = createBroker()
+    await createBroker().listen({ port: 0, host: '192.0.2.1' }).catch(({ code }) => console.log(code))
+    broker.publish({ topic: 'a', payload: 'x' })`)
+  assert.equal([silent.status, silent.stdout], [0, 'EADDRNOTAVAIL\n'], silent.stderr)
+  const told = run(`
+    import { connect } from 'node:net'
+    const broker = createBroker({ lingerTimeout: 0.2 })
+    const { port } = await broker.listen({ port: 0 })
+    const socket = connect(port, '127.0.0.1').unref()
+    socket.write(Buffer.from('100d00044d5154540402003c000163', 'hex'))
+    await new Promise((settle) => broker.on('clientConnected', settle))
+    socket.pause()
+    broker.ref(false)
+    await broker.close()
+    console.log('closed')`)
+  assert.equal([told.status, told.stdout], [0, 'closed\n'], told.stderr)
 })
 
 test('two brokers in one process know nothing of each other', async () => {
@@ -237,18 +309,23 @@ test('an event listener that throws does not stop the broker', async () => {
   await other.settled()
 })
 
-test('limits are options: a queue of three keeps three', async () => {
-  const options: CreateBrokerOptions = { maxQueuedMessages: 3, maxInflightMessages: 1 }
-  const { broker, ...address } = await listen(options)
-  const away = await RawClient.connect(address, { clientId: 'away', clean: false })
-  await away.subscribe(['q', 1])
-  await away.disconnect()
-  for (let n = 0; n < 10; n++) broker.publish({ topic: 'q', payload: `${n}`, qos: 1 })
-  const back = await RawClient.connect(address, { clientId: 'away', clean: false })
-  const received = (await back.receiveAll()).map(({ text }) => Number(text))
-  assert.ok(received.length === 3 || received.length === 4, `${received}`)
-  assert.equal(received, [...received.keys()])
-})
+for (const kept of [3, 1000]) {
+  test(`limits are options: a queue of ${kept} keeps the oldest ${kept}, in order; the newest is dropped and counted`, async () => {
+    const options: CreateBrokerOptions = { maxQueuedMessages: kept, maxInflightMessages: 1 }
+    const { broker, ...address } = await listen(options)
+    const away = await RawClient.connect(address, { clientId: 'away', clean: false })
+    await away.subscribe(['q', 2])
+    await away.disconnect()
+    for (let n = 0; n < kept + 100; n++) broker.publish({ topic: 'q', payload: `${n}`, qos: n % 2 ? 1 : 2 })
+    assert.equal(
+      { ...broker.droppedFor('away') },
+      { queueFull: 100, outputFull: 0, tooLarge: 0, expired: 0, memory: 0 },
+    )
+    const back = await RawClient.connect(address, { clientId: 'away', clean: false })
+    const received = (await back.receiveAll()).map(({ text }) => Number(text))
+    assert.equal(received, [...Array(kept).keys()])
+  })
+}
 
 test('`await using` closes the broker', async () => {
   const before = resources()

@@ -112,6 +112,58 @@ test('a hook that throws or rejects refuses, and says so to nobody but the log',
   await (await RawClient.connect(broker, { clientId: 'fine' })).expectNothing()
 })
 
+test('an answer that is none refuses, is logged with the hook that gave it, and is no error of the broker', async () => {
+  const answers: Record<string, unknown> = { nothing: undefined, text: 'yes', one: 1, success: 0, object: {} }
+  const told: string[] = []
+  const log = {
+    debugging: false,
+    debug() {},
+    info() {},
+    warn: (fields: object) => void told.push(JSON.stringify(fields)),
+    error() {},
+  }
+  const broker = await listen({
+    log,
+    authenticate: ({ clientId }) => (clientId in answers ? answers[clientId] : true) as boolean,
+    authorizePublish: ({ topic }) => answers[topic] as boolean,
+    authorizeSubscribe: ({ topicFilter }) => (topicFilter === '#' ? true : soon(answers[topicFilter])) as boolean,
+  })
+  for (const clientId of Object.keys(answers)) {
+    const client = await RawClient.dial(broker, connect({ clientId }))
+    await client.expect('20 02 00 05')
+    await client.expectClosed()
+    assert.match(told.find((line) => line.includes(`"${clientId}"`)) ?? '', /"hook":"authenticate"/)
+  }
+  const client = await RawClient.connect(broker, { clientId: 'fine' })
+  client.send(subscribe(1, ['#', 0], ...Object.keys(answers).map((filter) => [filter, 0] as [string, 0])))
+  await client.expect('90 08 00 01 00 80 80 80 80 80')
+  for (const topic of Object.keys(answers)) client.send(publish({ topic, payload: 'x' }))
+  client.send(pingreq())
+  await client.expect('d0 00')
+  assert.is(broker.broker.counters.internalErrors, 0)
+})
+
+test('a promise that is no Promise of this program is waited for like one', async () => {
+  // biome-ignore lint/suspicious/noThenProperty: other libraries' promises are objects like this one.
+  const thenable = { then: (settle: (value: boolean) => void) => void setTimeout(settle, 1, true) }
+  const broker = await listen({ authenticate: () => thenable as unknown as Promise<boolean> })
+  await (await RawClient.connect(broker, { clientId: 'c' })).expectNothing()
+})
+
+test('a hook that never answers has refused after hook_timeout, and its client goes on', async () => {
+  const broker = await listen({
+    hookTimeout: 0.05,
+    authorizePublish: ({ topic }) => (topic === 'never' ? new Promise(() => {}) : true),
+    authorizeSubscribe: ({ topicFilter }) => (topicFilter === 'never' ? new Promise(() => {}) : true),
+  })
+  const client = await RawClient.connect(broker, { clientId: 'c' })
+  client.send(subscribe(1, ['#', 0], ['never', 0]))
+  await client.expect('90 04 00 01 00 80')
+  client.send(publish({ topic: 'never', payload: 'x' }), publish({ topic: 'ever', payload: 'y' }))
+  await client.expectPublish({ topic: 'ever' })
+  await client.expectNothing()
+})
+
 test('packets sent behind a CONNECT that is still being decided are handled after it, in order', async () => {
   const { promise, decide } = decision<boolean>()
   const broker = await listen({ authenticate: () => promise })

@@ -1,15 +1,35 @@
 // Keep alive and the timeouts of connections. Nothing here measures time: a silent client is compared with one that
-// keeps talking, and only the order of what happens is asserted.
+// keeps talking, and only the order of what happens is asserted. What is waited for takes seconds: all wait side by side.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { startBroker } from '../support/broker-process.ts'
 import { pingreq, publish } from '../support/packets.ts'
 import { closeClients, RawClient } from '../support/raw-client.ts'
-import { unlessMosquitto } from '../support/target.ts'
+import { type Case, target, unlessMosquitto } from '../support/target.ts'
+import { descriptorsOf, until } from '../support/until.ts'
 
 const broker = await startBroker({ settings: { connect_timeout: 1, linger_timeout: 1 } })
-test.after.each(closeClients)
-test.after(() => broker.stopCleanly())
+test.after(async () => {
+  closeClients()
+  await broker.stopCleanly()
+})
+
+const runs: [name: string, run: () => Promise<void>][] = []
+const begun = new Map<string, Promise<void>>()
+
+/** Registers a test. When the first of them is due all begin; each tells in its turn how it went. */
+const besides =
+  (given: Case, isSkipped = given !== test && target === 'mosquitto') =>
+  (name: string, run: () => Promise<void>): void => {
+    if (!isSkipped) runs.push([name, run])
+    given(name, async () => {
+      for (const [each, begin] of runs.splice(0)) begun.set(each, begin())
+      // One that fails is told where it is awaited; until then nobody looks.
+      for (const outcome of begun.values()) outcome.catch(() => {})
+      await begun.get(name)
+    })
+  }
+const waits = besides(test)
 
 /** Sends `bytes` every 200 ms until the returned function is called. */
 const keepSending = (client: RawClient, bytes: Uint8Array) => {
@@ -17,7 +37,7 @@ const keepSending = (client: RawClient, bytes: Uint8Array) => {
   return () => clearInterval(timer)
 }
 
-test('[MQTT-3.1.2-24] the silent client is closed while the one that sends PINGREQ stays', async () => {
+waits('[MQTT-3.1.2-24] the silent client is closed while the one that sends PINGREQ stays', async () => {
   const pings = await RawClient.connect(broker, { clientId: 'pings', keepAlive: 1 })
   const none = await RawClient.connect(broker, { clientId: 'no-keep-alive', keepAlive: 0 })
   const long = await RawClient.connect(broker, { clientId: 'long', keepAlive: 65_535 })
@@ -34,7 +54,7 @@ test('[MQTT-3.1.2-24] the silent client is closed while the one that sends PINGR
   await long.expectNothing()
 })
 
-test('[MQTT-3.1.2-24] any Control Packet keeps a client alive, what it only receives does not', async () => {
+waits('[MQTT-3.1.2-24] any Control Packet keeps a client alive, what it only receives does not', async () => {
   const talks = await RawClient.connect(broker, { clientId: 'talks', keepAlive: 1 })
   const listens = await RawClient.connect(broker, { clientId: 'listens', keepAlive: 1 })
   await listens.subscribe(['talk', 0])
@@ -45,21 +65,26 @@ test('[MQTT-3.1.2-24] any Control Packet keeps a client alive, what it only rece
   await talks.expectNothing()
 })
 
-test('[MQTT-3.1.2-24] the Keep Alive of a persistent session closes its connection and keeps the session', async () => {
-  const silent = await RawClient.connect(broker, { clientId: 'stays', keepAlive: 1, clean: false })
-  await silent.subscribe(['stays', 1])
-  await silent.expectClosed()
-  const publisher = await RawClient.connect(broker, { clientId: 'publisher' })
-  await publisher.publish({ topic: 'stays', payload: 'x', qos: 1 })
-  const back = await RawClient.connect(broker, { clientId: 'stays', clean: false })
-  assert.ok(back.sessionPresent)
-  await back.expectPublish({ text: 'x' })
-})
+waits(
+  '[MQTT-3.1.2-24] the Keep Alive of a persistent session closes its connection and keeps the session',
+  async () => {
+    const silent = await RawClient.connect(broker, { clientId: 'stays', keepAlive: 1, clean: false })
+    await silent.subscribe(['stays', 1])
+    await silent.expectClosed()
+    const publisher = await RawClient.connect(broker, { clientId: 'publisher' })
+    await publisher.publish({ topic: 'stays', payload: 'x', qos: 1 })
+    const back = await RawClient.connect(broker, { clientId: 'stays', clean: false })
+    assert.ok(back.sessionPresent)
+    await back.expectPublish({ text: 'x' })
+  },
+)
 
-const timeouts = unlessMosquitto(test, 'it has no connect_timeout (a default Keep Alive of 60 s ends such connections)')
+const timeouts = besides(
+  unlessMosquitto(test, 'it has no connect_timeout (a default Keep Alive of 60 s ends such connections)'),
+)
 
 timeouts('a connection that never sends CONNECT is closed, one that has sent it stays', async () => {
-  const stays = await RawClient.connect(broker, { clientId: 'stays', keepAlive: 0 })
+  const stays = await RawClient.connect(broker, { clientId: 'patient', keepAlive: 0 })
   const silent = await RawClient.dial(broker)
   await silent.expectClosed()
   await stays.expectNothing()
@@ -82,7 +107,27 @@ timeouts('a refused client that never closes its side is closed when the linger 
   stop()
 })
 
-const writes = unlessMosquitto(test, 'it has no write_timeout')
+timeouts(
+  'a half-closed peer that never reads what is left for it is closed when the linger deadline is over',
+  async () => {
+    const own = await startBroker({ settings: { linger_timeout: 1 } })
+    const half = await RawClient.connect(own, { clientId: 'half' })
+    await half.subscribe(['left', 0])
+    half.pause()
+    const other = await RawClient.connect(own, { clientId: 'other' })
+    for (let n = 0; n < 100; n++) other.send(publish({ topic: 'left', payload: Buffer.alloc(100_000) }))
+    await other.settled()
+    const open = descriptorsOf(own.pid)
+    half.end()
+    await until('its descriptor comes back', () => descriptorsOf(own.pid) < open)
+    await other.expectNothing()
+    half.destroy()
+    other.destroy()
+    await own.stopCleanly()
+  },
+)
+
+const writes = besides(unlessMosquitto(test, 'it has no write_timeout'))
 writes('a connection whose output makes no progress is closed after write_timeout, its neighbours stay', async () => {
   const impatient = await startBroker({ settings: { write_timeout: 1 } })
   const deaf = await RawClient.connect(impatient, { clientId: 'deaf', will: { topic: 'deaf/gone', payload: 'x' } })
@@ -93,7 +138,8 @@ writes('a connection whose output makes no progress is closed after write_timeou
   for (let n = 0; n < 200; n++) watcher.send(publish({ topic: 'flood', payload: Buffer.alloc(50_000) }))
   await watcher.expectPublish({ topic: 'deaf/gone' })
   await watcher.expectNothing()
-  closeClients()
+  deaf.destroy()
+  watcher.destroy()
   await impatient.stopCleanly()
 })
 

@@ -1,13 +1,13 @@
 // Malformed and forbidden packets of an accepted client: the broker closes that connection, answers nothing, routes
-// nothing, and serves everybody else as before [MQTT-4.8.0-1]. What the log says is in log.test.ts.
+// nothing, says so in its log and in a counter, and serves everybody else as before [MQTT-4.8.0-1].
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { startBroker } from '../support/broker-process.ts'
 import { frame, hex, publish, string, uint16 } from '../support/packets.ts'
 import { closeClients, RawClient } from '../support/raw-client.ts'
-import { unlessMosquitto } from '../support/target.ts'
+import { target, unlessMosquitto } from '../support/target.ts'
 
-const broker = await startBroker()
+const broker = await startBroker({ settings: { sys_interval: 1 } })
 test.after.each(closeClients)
 test.after(() => broker.stopCleanly())
 
@@ -151,16 +151,43 @@ const otherRows: Row[] = [
   { clause: '2.2.3', what: 'a Remaining Length of five bytes', bytes: hex('30 ff ff ff ff 01') },
 ]
 
-for (const row of [publishRows, flagRows, acknowledgementRows, subscribeRows, unsubscribeRows, otherRows].flat()) {
+/** Clients closed for their faults so far. */
+let faulty = 0
+
+const rows = [publishRows, flagRows, acknowledgementRows, subscribeRows, unsubscribeRows, otherRows].flat()
+for (const [n, row] of rows.entries()) {
   const given = row.mosquitto === undefined ? test : unlessMosquitto(test, row.mosquitto)
   given(`[${row.clause}] ${row.what} closes the connection`, async () => {
-    const client = await RawClient.connect(broker, { clientId: 'malformed' })
+    // An address of its own each: of one kind and address one line is written, and the rest counted.
+    const client = await RawClient.connect(
+      { ...broker, localAddress: `127.0.1.${n + 1}` },
+      { clientId: `malformed-${n}` },
+    )
+    const { address } = client
     // What follows in the same segment must not be handled any more.
     client.send(row.bytes, publish({ topic: 'behind/malformed', payload: 'x', qos: 1, id: 9 }))
-    if (row.orFailureCode && (await client.nextByte()) === 0x90) await client.expect('90 03 00 01 80')
-    else await client.expectClosed()
+    if (row.orFailureCode && (await client.nextByte()) === 0x90) return client.expect('90 03 00 01 80')
+    await client.expectClosed()
+    faulty++
+    if (target === 'mosquitto') return
+    const told = [' WARN ', `client=malformed-${n} `, `address=${address} `, 'reason=']
+    await broker.waitForLog((line) => told.every((part) => line.includes(part)))
   })
 }
+
+unlessMosquitto(test, 'it has no such counters')('each of them was counted, once', async () => {
+  const client = await RawClient.connect(broker, { clientId: 'counts' })
+  const prefix = '$SYS/broker/martlet/counters/'
+  await client.subscribe([`${prefix}malformedPackets`, 0], [`${prefix}protocolErrors`, 0])
+  const counts = new Map<string, number>()
+  const sum = () => [...counts.values()].reduce((all, one) => all + one, 0)
+  while (counts.size < 2 || sum() < faulty) {
+    const { topic, text } = await client.expectPublish()
+    counts.set(topic.slice(prefix.length), Number(text))
+  }
+  assert.is(sum(), faulty)
+  assert.ok(Math.min(...counts.values()) > 0, 'malformed packets and protocol errors are told apart')
+})
 
 test('[MQTT-4.8.0-1] nothing behind a malformed packet is routed, and others are served as before', async () => {
   const watcher = await RawClient.connect(broker, { clientId: 'watcher' })

@@ -225,20 +225,22 @@ test('a method that is no longer offered when a client re-authenticates is 0x8C'
   assert.is(broker.broker.counters.internalErrors, 0)
 })
 
-test('an exchange that throws or rejects refuses its client, and only that one', async () => {
+test('an exchange that throws, rejects or answers nothing refuses its client, and only that one', async () => {
   const broker = await listen({
     beginAuthentication: ({ clientId }) => ({
       step: () => {
         if (clientId === 'throws') throw new Error('the hook is broken')
+        if (clientId === 'nothing') return undefined as never
         return clientId === 'rejects' ? Promise.reject(new Error('the hook is broken')) : { outcome: 'success' }
       },
     }),
   })
-  for (const clientId of ['throws', 'rejects']) {
+  for (const clientId of ['throws', 'rejects', 'nothing']) {
     const client = await Client5.dial(broker, { ...hello, clientId })
     assert.is(client.code, 0x80)
     await client.raw.expectClosed('fin')
   }
+  assert.is(broker.broker.counters.internalErrors, 0)
   await (await Client5.connect(broker, hello)).settled()
 })
 

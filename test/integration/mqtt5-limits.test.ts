@@ -206,4 +206,20 @@ test('a CONNACK that does not fit the client is no CONNACK: the connection ends'
   await old.expect('20 02 00 00')
 })
 
+test('a QoS 0 message larger than output_limit reaches who reads, live and retained, and nobody is called slow for it', async () => {
+  const broker = await listen({ outputLimit: 20_000, slowReaderPolicy: 'disconnect', maxPacketSize: 1_000_000 })
+  const publisher = await Client5.connect(broker, { clientId: 'p' })
+  const receiver = await Client5.connect(broker, { clientId: 'r' })
+  await receiver.subscribe([], ['t', 0])
+  for (let n = 0; n < 3; n++) {
+    await publisher.publish({ topic: 't', payload: 'x'.repeat(100_000), retain: true })
+    assert.is((await receiver.message({})).text.length, 100_000)
+  }
+  const late = await Client5.connect(broker, { clientId: 'l' })
+  await late.subscribe([], ['t', 0])
+  assert.is((await late.message({})).text.length, 100_000)
+  const { droppedOutputFull, slowReadersDisconnected } = broker.broker.counters
+  assert.equal([droppedOutputFull, slowReadersDisconnected], [0, 0])
+})
+
 test.run()

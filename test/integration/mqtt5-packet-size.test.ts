@@ -33,7 +33,8 @@ for (const published of [0, 1, 2] as const) {
         assert.is((await receiver.receive({ qos })).size, 60)
       }
       await receiver.expectNothing()
-      assert.is(broker.broker.counters.droppedTooLarge + broker.broker.counters.droppedOutputFull, 3)
+      const { droppedTooLarge, droppedOutputFull } = broker.broker.counters
+      assert.equal([droppedTooLarge, droppedOutputFull], [3, 0])
     })
   }
 }
@@ -86,6 +87,32 @@ test('[MQTT-3.1.2-24] of four receivers and more only the one with a small limit
     if (qos === 1) for (let n = 0; n < 301; n++) await publisher.answer('PUBACK')
   }
 })
+
+for (const slowReaderPolicy of ['disconnect', 'drop_oldest', 'drop_newest'] as const) {
+  for (const receivers of [1, 6]) {
+    const who = receivers === 1 ? 'one receiver' : 'many receivers'
+    test(`[MQTT-3.1.2-25] too large is not too slow: ${slowReaderPolicy} leaves alone who takes small packets only (${who})`, async () => {
+      const broker = await listen({ slowReaderPolicy })
+      const publisher = await Client5.connect(broker, { clientId: 'p' })
+      const small = []
+      for (let n = 0; n < receivers; n++) {
+        const receiver = await Client5.connect(broker, limited(60, `small${n}`))
+        await receiver.subscribe([], ['t', 0])
+        small.push(receiver)
+      }
+      for (let n = 0; n < 20; n++) await publisher.publish({ topic: 't', payload: 'y'.repeat(61) })
+      await publisher.publish({ topic: 't', payload: 'fits' })
+      for (const receiver of small) {
+        await receiver.receive({ text: 'fits' })
+        await receiver.expectNothing()
+      }
+      const { droppedTooLarge, droppedOutputFull, slowReadersDisconnected } = broker.broker.counters
+      assert.equal([droppedTooLarge, droppedOutputFull, slowReadersDisconnected], [20 * receivers, 0, 0])
+      const { tooLarge, outputFull } = broker.broker.droppedFor('small0')
+      assert.equal([tooLarge, outputFull], [20, 0])
+    })
+  }
+}
 
 test('a queued and a retained message larger than the client takes now are left out, the rest is sent', async () => {
   const broker = await listen()

@@ -181,6 +181,24 @@ test('[MQTT-3.3.4-9] our Receive Maximum is announced; one QoS 2 message too man
   await client.disconnected(0x93)
 })
 
+test('[MQTT-4.9.0-1] a resumed session has its whole send quota: identifiers its client forgot take no place of it', async () => {
+  const broker = await start({ maxInflightMessages: 2 })
+  const again = () => Client5.connect(broker, { clientId: 'c', clean: false, properties: lasting(60) })
+  let client = await again()
+  const send = (qos: 1 | 2, id: number) => client.raw.send(publish5({ topic: 't', payload: '', qos, id }))
+  for (const id of [1, 2]) send(2, id)
+  for (const id of [1, 2]) assert.is((await client.answer('PUBREC')).id, id)
+  await client.lose()
+  client = await again()
+  assert.is(client.present, true)
+  send(1, 10)
+  assert.is((await client.answer('PUBACK')).id, 10)
+  for (const id of [11, 12]) send(2, id)
+  for (const id of [11, 12]) assert.is((await client.answer('PUBREC')).id, id)
+  send(2, 13)
+  await client.disconnected(0x93)
+})
+
 // ── wills ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const will = (also: Partial<Publish5> = {}): Publish5 => ({ topic: 'will', payload: 'gone', qos: 1, ...also })

@@ -188,4 +188,21 @@ listen mqtt
   })
 }
 
+test('connections that could not be set up are all in the log: what repeats is counted, and said at the end', async () => {
+  const { broker } = await listen({ log })
+  const { port } = await broker.listen({ port: 0, proxyProtocol: true })
+  const before = lines.length
+  for (let n = 0; n < 3; n++) {
+    const client = await ByteClient.dial({ host, port })
+    client.send(packets.connect({ clientId: 'direct' }))
+    assert.is((await client.rest()).length, 0)
+  }
+  await broker.close()
+  const failures = lines.slice(before).filter(({ message }) => message === 'a connection could not be set up')
+  assert.equal(
+    failures.map(({ fields }) => fields.repeated ?? 1),
+    [1, 2],
+  )
+})
+
 test.run()

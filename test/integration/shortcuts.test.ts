@@ -16,7 +16,18 @@ test.after.each(async () => {
 // What is named often meets often: a shortcut needs one topic, one publisher, one subscriber for a while.
 const topics = ['t', 't', 't', 't', 't/1', 'u'] as const
 const filters = ['t', 't/1', 'u', 't/#', '+', '#', '$share/g/t'] as const
-const kinds = [...Array<'plain'>(12).fill('plain'), 'retain', 'qos1', 'user property', 'large', 'empty'] as const
+const kinds = [
+  ...Array<'plain'>(20).fill('plain'),
+  'retain',
+  'qos1',
+  'qos2',
+  'user property',
+  'expiry',
+  'sets alias',
+  'by alias',
+  'large',
+  'empty',
+] as const
 
 interface Message {
   readonly topic: (typeof topics)[number]
@@ -27,7 +38,16 @@ type Step =
   | { readonly does: 'publish'; readonly client: number; readonly burst: readonly Message[] }
   | { readonly does: 'subscribe'; readonly client: number; readonly filter: string; readonly variant: number }
   | { readonly does: 'unsubscribe'; readonly client: number; readonly filter: string }
-  | { readonly does: 'reconnect' | 'subscribe, then publish'; readonly client: number }
+  | { readonly does: (typeof meetings)[number]; readonly client: number }
+
+/** What shows only where one thing meets another in one turn, or in two that follow each other. */
+const meetings = [
+  'reconnect',
+  'subscribe, then publish',
+  'is taken over, and goes on',
+  'is lost, with its will',
+  'asks a slow authorizer, then publishes',
+] as const
 
 const CLIENTS = 4
 const client = fc.nat(CLIENTS - 1)
@@ -42,18 +62,21 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 30, arbitrary: burst },
   {
     weight: 1,
-    arbitrary: fc.record({ does: fc.constant('subscribe' as const), client, filter, variant: fc.nat(3) }),
+    arbitrary: fc.record({ does: fc.constant('subscribe' as const), client, filter, variant: fc.nat(5) }),
   },
   { weight: 3, arbitrary: fc.record({ does: fc.constant('unsubscribe' as const), client, filter }) },
   {
     weight: 1,
-    arbitrary: fc.record({ does: fc.constantFrom('reconnect' as const, 'subscribe, then publish' as const), client }),
+    arbitrary: fc.record({ does: fc.constantFrom(...meetings), client }),
   },
 )
 /** Somebody listens from the beginning. */
 const program = fc
   .tuple(client, fc.array(step, { minLength: 30, maxLength: 80 }))
   .map(([client, steps]): Step[] => [{ does: 'subscribe', client, filter: 't', variant: 0 }, ...steps])
+
+/** Whoever subscribes to this waits for a promise. */
+const SLOW = 'slow'
 
 /** Odd clients speak MQTT 5. */
 const is5 = (index: number): boolean => index % 2 === 1
@@ -62,6 +85,8 @@ class Peers {
   readonly received: string[][] = Array.from({ length: CLIENTS }, () => [])
   readonly #broker: EmbeddedBroker
   readonly #clients: RawClient[] = []
+  /** Whether this connection of a client has set its Topic Alias. */
+  readonly #hasAlias: boolean[] = []
   #sequence = 0
 
   constructor(broker: EmbeddedBroker) {
@@ -70,10 +95,13 @@ class Peers {
 
   async connect(index: number): Promise<void> {
     const clientId = `c${index}`
-    // Client 3 takes Topic Aliases, so nothing to it is ever direct.
-    const properties = index === 3 ? [p.topicAliasMaximum(2)] : []
-    const packet = is5(index) ? connect5({ clientId, properties }) : connect({ clientId })
+    // Client 3 takes Topic Aliases, so nothing to it is ever direct; client 1 takes no large packet.
+    const properties = index === 3 ? [p.topicAliasMaximum(2)] : [p.maximumPacketSize(1024)]
+    const packet = is5(index)
+      ? connect5({ clientId, properties, will: { topic: 'u', payload: `c${index} is gone` } })
+      : connect({ clientId, will: { topic: 't', payload: `c${index} is gone` } })
     this.#clients[index] = await RawClient.dial(this.#broker, packet)
+    this.#hasAlias[index] = false
     await this.#clients[index]!.expectPacket('CONNACK')
   }
 
@@ -99,6 +127,22 @@ class Peers {
         raw.end(disconnect())
         await raw.readToEnd()
         await this.connect(client)
+        break
+      case 'is taken over, and goes on':
+        await this.connect(client)
+        raw.send(this.#publish(client, { topic: 't', kind: 'plain' }))
+        raw.end()
+        await raw.readToEnd()
+        break
+      case 'is lost, with its will':
+        raw.send(this.#publish(client, { topic: 't', kind: 'plain' }))
+        raw.end()
+        await raw.readToEnd()
+        await this.connect(client)
+        break
+      case 'asks a slow authorizer, then publishes':
+        raw.send(this.#subscribe(client, SLOW, 0), this.#publish(client, { topic: 't', kind: 'plain' }))
+        await raw.sendAll(this.#publish(client, { topic: 't', kind: 'plain' }))
     }
     await this.settle()
   }
@@ -120,11 +164,19 @@ class Peers {
   #publish(client: number, { topic, kind }: Message): Buffer {
     const payload =
       kind === 'empty' ? '' : `${++this.#sequence} `.padEnd(kind === 'large' ? 1021 + (this.#sequence % 4) : 1)
-    const qos = kind === 'qos1' ? 1 : 0
+    const qos = kind === 'qos1' ? 1 : kind === 'qos2' ? 2 : 0
     const retain = kind === 'retain'
     if (!is5(client)) return publish({ topic, payload, qos, retain, id: qos })
-    const properties = kind === 'user property' ? [p.user('a', 'b')] : []
-    return publish5({ topic, payload, qos, retain, id: qos, properties })
+    // The alias is that of the first topic it was set for.
+    const isKnown = kind === 'by alias' && this.#hasAlias[client] === true
+    if (kind === 'sets alias' || kind === 'by alias') this.#hasAlias[client] = true
+    const properties = {
+      'user property': [p.user('a', 'b')],
+      expiry: [p.messageExpiry(1000)],
+      'sets alias': [p.topicAlias(1)],
+      'by alias': [p.topicAlias(1)],
+    }[kind as string]
+    return publish5({ topic: isKnown ? '' : topic, payload, qos, retain, id: qos, properties: properties ?? [] })
   }
 
   #subscribe(client: number, filter: string, variant: number): Buffer {
@@ -132,10 +184,13 @@ class Peers {
     if (!is5(client)) return subscribe(1, [filter, qos])
     const noLocal = variant === 2 && !filter.startsWith('$share')
     // Retained messages are not asked for: when they come is the socket's affair.
-    const bits = options(qos, { noLocal, retain: 2 })
+    const bits = options(variant === 5 ? 2 : qos, { noLocal, asPublished: variant === 4, retain: 2 })
     return subscribe5(1, variant === 3 ? [p.subscriptionId(7)] : [], [filter, bits])
   }
 }
+
+const slowly = ({ topicFilter }: { topicFilter: string }): true | Promise<true> =>
+  topicFilter === SLOW ? new Promise((resolve) => setImmediate(() => resolve(true))) : true
 
 const outcome = async (broker: EmbeddedBroker, steps: readonly Step[]): Promise<string[][]> => {
   const peers = new Peers(broker)
@@ -147,8 +202,8 @@ const outcome = async (broker: EmbeddedBroker, steps: readonly Step[]): Promise<
 test('whatever clients do, each gets the same bytes in the same order with shortcuts as without', async () => {
   let shortcuts = 0
   const property = fc.asyncProperty(program, async (steps) => {
-    const never = await outcome(await listen({ shortcutAfter: 0, retainAvailable: true }), steps)
-    const often = await listen({ shortcutAfter: 1 })
+    const never = await outcome(await listen({ shortcutAfter: 0, authorizeSubscribe: slowly }), steps)
+    const often = await listen({ shortcutAfter: 1, authorizeSubscribe: slowly })
     assert.equal(await outcome(often, steps), never)
     shortcuts += often.broker.counters.shortcuts
     closeClients()

@@ -1,8 +1,7 @@
-// TLS: real clients (the mqtt package, mosquitto_pub and mosquitto_sub, openssl s_client), client certificates, names,
-// keys, tickets, renewal. Certificates are made here.
-import { copyFileSync, writeFileSync } from 'node:fs'
+// TLS: real clients (the mqtt package, mosquitto_pub and mosquitto_sub), client certificates, keys, handshakes, closing, layers.
+// What openssl s_client negotiates, and tickets, are in tls-sessions.test.ts. Certificates are made here.
+import { writeFileSync } from 'node:fs'
 import { connect as connectPlain } from 'node:net'
-import { connect as connectTls } from 'node:tls'
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -10,7 +9,7 @@ import { ByteClient, clientFrame, closeByteClients, upgrade } from '../net/byte-
 import { Authority } from '../net/certificates.ts'
 import { closeBrokers, listen } from '../support/embedded.ts'
 import * as packets from '../support/packets.ts'
-import { closePeers, mosquittoPub, PeerProcess, withPeer } from '../support/peers.ts'
+import { closePeers, messagesOf, mosquittoPub, mosquittoSub, PeerProcess, withPeer } from '../support/peers.ts'
 import { closeClients, RawClient } from '../support/raw-client.ts'
 import { sized } from '../support/target.ts'
 
@@ -38,15 +37,6 @@ const doors = {
   mutual: (await broker.listen({ port: 0, ...certificates, cafile, crlfile, requireCertificate: true })).port,
   optional: (await broker.listen({ port: 0, ...certificates, cafile })).port,
   psk: (await broker.listen({ port: 0, pskFile, pskHint: 'martlet' })).port,
-  strict: (
-    await broker.listen({
-      port: 0,
-      ...certificates,
-      tlsVersion: 'tlsv1.3',
-      ciphersTls13: 'TLS_CHACHA20_POLY1305_SHA256',
-    })
-  ).port,
-  old: (await broker.listen({ port: 0, ...certificates, ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256' })).port,
   proxied: (await broker.listen({ port: 0, ...certificates, protocol: 'any', proxyProtocol: true })).port,
 }
 
@@ -110,38 +100,46 @@ mosquitto('mosquitto_pub and mosquitto_sub --cafile', async () => {
   assert.equal(await subscriber.waitForLines(/^= /), ['= m over TLS'])
 })
 
-mosquitto('mosquitto_pub --cert --key where a certificate is required', async () => {
+mosquitto('mosquitto_pub and mosquitto_sub --cert --key where a certificate is required', async () => {
   const where = { host: 'localhost', port: doors.mutual }
-  const own = ['--cert', device.certfile, '--key', device.keyfile]
-  await mosquittoPub(where, [...tlsArguments, ...own, '-t', 'm', '-m', 'x', '-q', '1'])
+  const own = [...tlsArguments, '--cert', device.certfile, '--key', device.keyfile]
+  const subscriber = await mosquittoSub(where, [...own, '-t', 'm', '-q', '1'])
+  await mosquittoPub(where, [...own, '-t', 'm', '-m', 'shown', '-q', '1'])
+  assert.equal(await messagesOf(subscriber, 1), ['m 1 0 shown'])
 })
 
 for (const version of ['tlsv1.2', 'tlsv1.3']) {
-  mosquitto(`mosquitto_pub --psk, ${version}; a wrong key and an unknown identity are refused`, async () => {
-    const where = { host, port: doors.psk }
-    const words = (identity: string, key: string) => [
-      '--psk-identity',
-      identity,
-      '--psk',
-      key,
-      '--tls-version',
-      version,
-      '-t',
-      'm',
-      '-m',
-      'x',
-      '-q',
-      '1',
-    ]
-    await mosquittoPub(where, words('sensor-1', '00112233445566778899aabbccddeeff'))
-    for (const [identity, key] of [
-      ['sensor-1', 'aa'],
-      ['nobody', 'aa'],
-    ]) {
-      const error = await mosquittoPub(where, words(identity!, key!)).catch((e: Error) => e)
-      assert.instance(error, Error)
-    }
-  })
+  mosquitto(
+    `mosquitto_pub and mosquitto_sub --psk, ${version}; a wrong key and an unknown identity are refused`,
+    async () => {
+      const where = { host, port: doors.psk }
+      const words = (identity: string, key: string) => [
+        '--psk-identity',
+        identity,
+        '--psk',
+        key,
+        '--tls-version',
+        version,
+        '-t',
+        'm',
+        '-m',
+        'x',
+        '-q',
+        '1',
+      ]
+      const right = words('sensor-1', '00112233445566778899aabbccddeeff')
+      const subscriber = await mosquittoSub(where, right.slice(0, right.indexOf('-m')))
+      await mosquittoPub(where, right)
+      assert.equal(await messagesOf(subscriber, 1), ['m 0 0 x'])
+      for (const [identity, key] of [
+        ['sensor-1', 'aa'],
+        ['nobody', 'aa'],
+      ]) {
+        const error = await mosquittoPub(where, words(identity!, key!)).catch((e: Error) => e)
+        assert.instance(error, Error)
+      }
+    },
+  )
 }
 
 test('a required certificate: none, a stranger’s and a revoked one are refused, and the log says why', async () => {
@@ -163,118 +161,6 @@ test('an optional certificate: none is fine, a bad one is not', async () => {
   const bad = { cert: authority.text(stranger.certfile), key: authority.text(stranger.keyfile) }
   await refused(doors.optional, bad)
   await reason(/client certificate/)
-})
-
-const subjectFor = (port: number, servername: string): Promise<string> =>
-  new Promise((resolve, reject) => {
-    const socket = connectTls({ host, port, servername, ca, checkServerIdentity: () => undefined }, () => {
-      resolve(String(socket.getPeerCertificate().subject.CN))
-      socket.destroy()
-    })
-    socket.on('error', reject)
-  })
-
-test('the certificate is chosen by the name the client asks for, wildcards included; else it is the first', async () => {
-  assert.is(await subjectFor(doors.tls, 'localhost'), 'broker')
-  assert.is(await subjectFor(doors.tls, 'a.other.example'), 'other')
-  assert.is(await subjectFor(doors.tls, 'unknown.example'), 'broker')
-})
-
-const sClient = async (port: number, ...args: string[]): Promise<string> => {
-  const peer = new PeerProcess('openssl', [
-    's_client',
-    '-connect',
-    `${host}:${port}`,
-    '-CAfile',
-    authority.certificate,
-    ...args,
-  ])
-  peer.endInput()
-  await peer.exit()
-  return peer.lines.join('\n')
-}
-
-test('openssl s_client: ALPN mqtt, http/1.1, and none', async () => {
-  assert.match(await sClient(doors.tls, '-alpn', 'h2,mqtt'), /ALPN protocol: mqtt/)
-  assert.match(await sClient(doors.tls, '-alpn', 'h2,http/1.1'), /ALPN protocol: http\/1\.1/)
-  assert.match(await sClient(doors.tls, '-alpn', 'smtp'), /No ALPN negotiated/)
-})
-
-test('openssl s_client: versions and ciphers are those configured', async () => {
-  assert.match(await sClient(doors.strict), /TLSv1\.3, Cipher is TLS_CHACHA20_POLY1305_SHA256/)
-  assert.match(await sClient(doors.strict, '-tls1_2'), /alert protocol version/)
-  assert.match(await sClient(doors.old, '-tls1_2'), /Cipher is ECDHE-ECDSA-AES128-GCM-SHA256/)
-  assert.match(
-    await sClient(doors.old, '-tls1_2', '-cipher', 'ECDHE-ECDSA-AES256-GCM-SHA384'),
-    /alert handshake failure/,
-  )
-  assert.match(await sClient(doors.tls, '-tls1_1', '-cipher', 'ALL:@SECLEVEL=0'), /alert protocol version/)
-})
-
-/** A whole MQTT connection; whether it resumed an earlier session, and the ticket it leaves with. */
-const session = (
-  port: number,
-  ticket?: Buffer,
-  version = 'TLSv1.3',
-  extra = {},
-): Promise<{ reused: boolean; ticket: Buffer }> =>
-  new Promise((resolve, reject) => {
-    let kept: Buffer | undefined
-    const options = { host, port, servername: 'localhost', ca, minVersion: version, maxVersion: version, ...extra }
-    const socket = connectTls({ ...options, ...(ticket === undefined ? {} : { session: ticket }) } as never, () => {
-      const reused = socket.isSessionReused()
-      socket.write(packets.connect({ clientId: 'session' }))
-      socket.once('data', () => {
-        resolve({ reused, ticket: kept ?? socket.getSession()! })
-        socket.destroy()
-      })
-    })
-    socket.on('session', (one) => {
-      kept = one
-    })
-    socket.on('error', reject)
-  })
-
-for (const version of ['TLSv1.2', 'TLSv1.3']) {
-  test(`a session is resumed by its ticket, ${version}; also with another certificate of the door`, async () => {
-    const first = await session(doors.tls, undefined, version)
-    assert.not.ok(first.reused)
-    assert.ok((await session(doors.tls, first.ticket, version)).reused)
-  })
-}
-
-test('a renewed certificate serves new connections; live ones and tickets stay; a broken one changes nothing', async () => {
-  const own = { certfile: [authority.path('live.pem')], keyfile: [authority.path('live.key')] }
-  const use = (one: { certfile: string; keyfile: string }) => {
-    copyFileSync(one.certfile, own.certfile[0]!)
-    copyFileSync(one.keyfile, own.keyfile[0]!)
-  }
-  use(server)
-  const { port } = await broker.listen({ port: 0, ...own })
-  const live = await connect(`mqtts://localhost:${port}`)
-  const { ticket } = await session(port)
-  use(other)
-  broker.reloadCertificates()
-  assert.is(await subjectFor(port, 'localhost'), 'other')
-  await echo(live, 'still-here')
-  assert.ok((await session(port, ticket)).reused)
-  writeFileSync(own.keyfile[0]!, 'no key')
-  broker.reloadCertificates()
-  assert.match(lines.at(-1)!.message, /private key cannot be read.* The running certificates stay\.$/)
-  assert.is(await subjectFor(port, 'localhost'), 'other')
-})
-
-test('after a reload a revoked client cannot come back by its ticket', async () => {
-  const list = authority.path('live-crl.pem')
-  copyFileSync(crlfile, list)
-  const { port } = await broker.listen({ port: 0, ...certificates, cafile, crlfile: list, requireCertificate: true })
-  const own = { cert: authority.text(device.certfile), key: authority.text(device.keyfile) }
-  const { ticket } = await session(port, undefined, 'TLSv1.3', own)
-  assert.ok((await session(port, ticket, 'TLSv1.3', own)).reused)
-  const { ticket: next } = await session(port, undefined, 'TLSv1.3', own)
-  copyFileSync(authority.revocationList(device.certfile), list)
-  broker.reloadCertificates()
-  assert.instance(await session(port, next, 'TLSv1.3', own).catch((error: Error) => error), Error)
 })
 
 test('what cannot be used is an error that names it', async () => {

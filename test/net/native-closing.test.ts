@@ -1,13 +1,94 @@
 // The four close states, in both directions, and what the network does to them.
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { CloseReason, Kind, Total } from '../../src/net/wire.ts'
-import { DEFAULTS, packet, poll, publish, receiveAll, rounds, TINY, withRig } from './native-rig.ts'
+import {
+  DEFAULTS,
+  type InboxRecord,
+  packet,
+  poll,
+  publish,
+  type Rig,
+  receive,
+  receiveAll,
+  rounds,
+  TINY,
+  withRig,
+} from './native-rig.ts'
 
 const MIB = 1 << 20
+
+/** More than the kernel takes for a peer that does not read. */
+const block = async (rig: Rig, socket: Socket, opened: InboxRecord): Promise<void> => {
+  socket.pause()
+  rig.send(opened, Buffer.alloc(16 * MIB))
+  await rounds()
+  assert.ok(rig.queued[opened.slot] > MIB)
+}
+const endOf = async (rig: Rig, socket: Socket): Promise<void> => {
+  socket.end()
+  await rig.until(() => rig.of(Kind.Ended).length === 1)
+}
+
+/** Where in its life a connection is when the reset comes, how it gets there, and what it is then closed for. */
+const MOMENTS: [string, (rig: Rig, socket: Socket, opened: InboxRecord) => Promise<void>, number][] = [
+  ['of an idle connection', async () => {}, CloseReason.SocketError],
+  [
+    'in the middle of a large packet',
+    async (rig, socket) => {
+      socket.write(publish('a', Buffer.alloc(MIB >> 2)).subarray(0, 100_000))
+      await poll(() => rig.totals[Total.PartialBytes] > 0)
+    },
+    CloseReason.SocketError,
+  ],
+  ['while output waits', block, CloseReason.SocketError],
+  [
+    'while output waits and nothing is read',
+    async (rig, socket, opened) => {
+      rig.pause(opened)
+      await block(rig, socket, opened)
+    },
+    CloseReason.SocketError,
+  ],
+  [
+    'after the peer’s FIN, while output waits',
+    async (rig, socket, opened) => {
+      await block(rig, socket, opened)
+      await endOf(rig, socket)
+    },
+    CloseReason.SocketError,
+  ],
+  [
+    'after finish, while output waits',
+    async (rig, socket, opened) => {
+      await block(rig, socket, opened)
+      rig.finish(opened)
+      await rounds()
+    },
+    CloseReason.PeerVanished,
+  ],
+  [
+    'after the peer’s FIN and finish, while output waits',
+    async (rig, socket, opened) => {
+      await block(rig, socket, opened)
+      await endOf(rig, socket)
+      rig.finish(opened)
+      await rounds()
+    },
+    CloseReason.PeerVanished,
+  ],
+  [
+    'after our FIN, before the peer’s',
+    async (rig, socket, opened) => {
+      rig.finish(opened)
+      await once(socket.resume(), 'end')
+    },
+    CloseReason.PeerVanished,
+  ],
+]
 
 for (const [name, sizes] of [
   ['default', DEFAULTS],
@@ -85,17 +166,30 @@ for (const [name, sizes] of [
     }),
   )
 
-  test(
-    `a peer that vanishes while we finish is told apart (${name} sizes)`,
-    withRig(sizes, async (rig) => {
-      const { socket, opened } = await rig.client()
-      rig.finish(opened)
-      await once(socket.resume(), 'end')
-      socket.resetAndDestroy()
-      await rig.until(() => rig.of(Kind.Closed).length === 1)
-      assert.is(rig.of(Kind.Closed)[0].a, CloseReason.PeerVanished)
-    }),
-  )
+  for (const [state, arrive, reason] of MOMENTS) {
+    test(
+      `a reset ${state} closes the connection, once, and costs no turn afterwards (${name} sizes)`,
+      withRig(sizes, async (rig) => {
+        const { socket, opened } = await rig.client()
+        const bystander = await rig.client()
+        await arrive(rig, socket, opened)
+        assert.is(rig.of(Kind.Closed).length, 0)
+        // After its FIN only unread bytes make the kernel send a reset.
+        if (socket.writableEnded) socket.destroy()
+        else socket.resetAndDestroy()
+        await rig.until(() => rig.of(Kind.Closed).length > 0)
+        const turns = rig.totals[Total.Turns]
+        await rounds(10)
+        assert.ok(rig.totals[Total.Turns] <= turns + 1, 'the reactor spins')
+        assert.equal(
+          rig.of(Kind.Closed).map(({ slot, a }) => [slot, a]),
+          [[opened.slot, reason]],
+        )
+        rig.send(bystander.opened, 'still here')
+        assert.is((await receive(bystander.socket, 10)).toString(), 'still here')
+      }),
+    )
+  }
 
   test(
     `packets that were sent before a reset of our answers are all told (${name} sizes)`,

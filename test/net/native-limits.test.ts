@@ -173,6 +173,25 @@ for (const [name, sizes] of [
   )
 
   test(
+    `a QoS 0 PUBLISH that alone is over the output limit is sent to whom nothing waits for (${name} sizes)`,
+    withRig(sizes, async (rig) => {
+      const to = await rig.client()
+      rig.admit(to.opened, 0, 0, 100_000)
+      rig.reactor.keepBytes(1, Buffer.concat([Buffer.from('\0\x01t'), Buffer.alloc(MIB, 'x')]), 3)
+      for (let n = 0; n < 3; n++) {
+        rig.forwardKept(0x30, 0, to.opened, 1)
+        const received = await receive(to.socket, MIB + 3 + 4)
+        assert.is(received.length, MIB + 7)
+      }
+      to.socket.pause()
+      for (let i = 0; i < 12; i++) rig.forwardKept(0x32, i + 1, to.opened, 1) // blocks the socket
+      await rounds()
+      rig.forwardKept(0x30, 0, to.opened, 1)
+      await rig.until(() => rig.of(Kind.Overflowed).length === 1)
+    }),
+  )
+
+  test(
     `a PUBLISH over the receiver's Maximum Packet Size is left out, whatever its QoS (${name} sizes)`,
     withRig(sizes, async (rig) => {
       const from = await rig.client()
@@ -186,7 +205,8 @@ for (const [name, sizes] of [
       )
       assert.equal(await receive(to.socket, 28), Buffer.concat([publish('t', 'x'.repeat(15)), publish('t', 'x', 1, 5)]))
       await rig.until(() => rig.of(Kind.Overflowed).length === 1)
-      assert.is(rig.of(Kind.Overflowed)[0].a, 1)
+      const [{ a: overLimit, b: tooLarge }] = rig.of(Kind.Overflowed)
+      assert.equal([overLimit, tooLarge], [0, 1])
     }),
   )
 

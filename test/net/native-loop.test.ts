@@ -164,13 +164,30 @@ for (const [name, sizes] of [
   )
 
   test(
-    `300 connections at once are all opened, whatever the accept budget (${name} sizes)`,
+    `300 connections at once are all opened, 7 a turn as the accept budget says, and who is there is read in between (${name} sizes)`,
     withRig({ ...sizes, options: { ...sizes.options, acceptBudget: 7 } }, async (rig) => {
-      const port = rig.listen()
-      for (let i = 0; i < 300; i++) rig.clients.push(connect(port, '127.0.0.1').on('error', () => {}))
-      await rig.until(() => rig.of(Kind.Opened).length === 300)
+      const { socket, opened } = await rig.client()
+      // The kernel completes them all before the reactor has its next turn; so is the PINGREQ there by then.
+      for (let i = 0; i < 300; i++) {
+        rig.clients.push(connect(rig.reactor.port(rig.listener), '127.0.0.1').on('error', () => {}))
+      }
+      socket.write(packet(0xc0, ''))
+      const accepted: number[] = []
+      let heardAfter = -1
+      rig.onTurn = (records) => {
+        accepted.push(records.filter(({ kind }) => kind === Kind.Opened).length)
+        if (records.some(({ kind, slot }) => kind === Kind.Packet && slot === opened.slot)) {
+          heardAfter = accepted.reduce((sum, each) => sum + each)
+        }
+      }
+      await rig.until(() => rig.of(Kind.Opened).length === 301)
+      assert.is(Math.max(...accepted), 7)
+      assert.ok(
+        heardAfter >= 0 && heardAfter < 100,
+        `${heardAfter} were accepted before the packet of one who was there`,
+      )
       assert.ok(rig.of(Kind.Opened).every((record) => /^127\.0\.0\.1:\d+$/.test(record.bytes.toString())))
-      assert.is(rig.totals[Total.Connections], 300)
+      assert.is(rig.totals[Total.Connections], 301)
     }),
   )
 }

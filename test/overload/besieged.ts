@@ -6,7 +6,16 @@ import type { Answer, Plan, Question } from './siege.ts'
 
 const plan = JSON.parse(process.argv[2]!) as Plan
 const log = new LogMemory()
-const broker = createBroker({ log, connectionMessages: false, ...plan.settings })
+const { password } = plan
+/** The hundred come in, and whoever knows the password. */
+const authenticate = (login: { clientId: string; password: Uint8Array | undefined }): boolean =>
+  login.clientId.startsWith('good-') || Buffer.from(login.password ?? '').toString() === password
+const broker = createBroker({
+  log,
+  connectionMessages: false,
+  ...plan.settings,
+  ...(password === undefined ? {} : { authenticate }),
+})
 const ports: number[] = []
 for (const listener of plan.listeners) ports.push((await broker.listen({ port: 0, ...listener })).port)
 

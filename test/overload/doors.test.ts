@@ -1,5 +1,5 @@
 // At the doors: half a TLS handshake, plain HTTP, storms of handshakes, and no descriptor left to open with. A hundred clients
-// that do nothing wrong stay connected and lose nothing. test/long/siege.test.ts does the same by the thousand.
+// that do nothing wrong stay connected and lose nothing. test/long/siege-doors.test.ts does the same by the thousand.
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -124,11 +124,14 @@ test('out of descriptors with TCP, TLS and WebSocket doors: no spin, one line in
     descriptorLimit: 180,
     usualSizes: true,
     listeners,
-    settings: { max_connections: 1000 },
+    settings: { max_connections: 1000, sys_interval: 1 },
   })
   const ports = broker.log.flatMap((line) => [...line.matchAll(/127\.0\.0\.1:(\d+)/g)].map(([, port]) => Number(port)))
   const doors = { plain: ports[0]!, tls: ports[1]!, websocket: ports[2]! }
   const good = await WellBehaved.start({ host: broker.host, port: doors.plain })
+  const watcher = await RawClient.connect({ host: broker.host, port: doors.plain }, { clientId: 'watcher' })
+  await watcher.subscribe(['$SYS/broker/uptime', 0])
+  await watcher.expectPublish()
   const guests = await Promise.all(
     Object.values(doors).flatMap((port) => range(60).map(() => RawClient.dial({ host: broker.host, port }))),
   )
@@ -136,6 +139,8 @@ test('out of descriptors with TCP, TLS and WebSocket doors: no spin, one line in
   await good.finish()
   // More knock than even the hundred leave room for, and still nothing turns in circles.
   await untilAsleep(broker.pid)
+  // What it does once a second needs no descriptor either.
+  for (let times = 0; times < 2; times++) await watcher.expectPublish({ topic: '$SYS/broker/uptime' })
   for (const guest of guests) guest.destroy()
   const { host } = broker
   const retried = async (what: string, attempt: () => Promise<void>): Promise<void> => {

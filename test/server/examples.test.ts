@@ -125,6 +125,15 @@ for (const page of PAGES) {
   }
 }
 
+test('docs/listeners.md: every example on the page is of a kind that is run here', () => {
+  const text = readFileSync(join(repositoryRoot, 'docs/listeners.md'), 'utf8')
+  const kinds = [...text.matchAll(/^```(\w+)$/gm)].map(([, language]) => language!)
+  const count = (language: string): number => kinds.filter((kind) => kind === language).length
+  assert.equal([...new Set(kinds)].sort(), ['conf', 'ini', 'js', 'yaml'])
+  assert.equal([count('conf'), count('ini'), count('js')], [1, 1, 1], 'those that are run by name')
+  assert.is((text.match(/^```/gm) ?? []).length, 2 * kinds.length, 'none without a language')
+})
+
 test('docs/listeners.md, mosquitto.conf: a broker starts with it, and each listener lets its clients in', async () => {
   const [example] = blocks('docs/listeners.md', 'conf')
   const ports = await Promise.all((example!.match(/^listener [1-9]/gm) ?? []).map(() => freePort()))

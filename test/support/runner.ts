@@ -1,10 +1,11 @@
 // The test runner: lint, native tests, then every test file in a process of its own, some at a time, each under a deadline.
 // uvu alone has no deadlines, hangs on a leaked server and is green when nothing ran. Built by `npm test` before it runs.
 //
-//   npm test                     everything; integration tests twice: default sizes, and MARTLET_SIZES=tiny
+//   npm test                     all but what is long; integration tests twice: default sizes, and MARTLET_SIZES=tiny
 //   npm test -- test/mqtt        the files whose path contains a filter (`lint` and `native` are filters too)
 //   npm run test:long            MARTLET_LONG=1: test/long, one file at a time; then, some at a time, whatever else has a
-//                                long version, and all that touches the addon with its sanitizer build
+//                                long version or waits too long for `npm test`, and all that touches the addon with its
+//                                sanitizer build
 //
 // A skipped test says so on its output: `skipped: NAME`, and below it `because: REASON`.
 
@@ -32,20 +33,27 @@ interface Outcome extends Report {
 
 const ROOT = resolve(import.meta.dirname, '..', '..', '..')
 const LONG = process.env.MARTLET_LONG === '1'
-/** One more than there are cores: many a test waits for a second or two. */
-const AT_A_TIME = availableParallelism() + 1
+/** More than there are cores: half of its time, a test waits. */
+const AT_A_TIME = availableParallelism() + 2
 /** What takes longest, mostly by waiting, goes first: nothing is left to wait for alone at the end. */
 const FIRST = [
   /^native/,
   /^lint/,
   /conformance/,
-  /overload/,
-  /integration.(process|keep-alive|mosquitto|floods)/,
-  /bench.load/,
+  /integration.(browser|process|keep-alive|qos.test|mosquitto)/,
+  /crash/,
 ]
 const DEADLINE = Number(process.env.MARTLET_TEST_DEADLINE ?? (LONG ? 900 : 120)) * 1000
 /** Besides test/long, what does more when MARTLET_LONG is 1. */
-const LONGER = ['test/crash/', 'test/conformance/mosquitto', 'test/overload/']
+const LONGER = [
+  'test/crash/',
+  'test/conformance/deviations',
+  'test/conformance/mosquitto',
+  'test/overload/',
+  'test/bench/load',
+]
+/** What `npm test` does without, unless a filter names it: minutes of waiting for disks, floods and clocks. */
+const ONLY_LONG = [/^test\/crash\/(?!kill-9|shown)/, /^test\/overload\/(?!slow-readers)/, /^test\/bench\/load/]
 const SANITIZED_LONG = ['test/long/connections.test.ts', 'test/long/soak.test.ts']
 /** The end of a test's output is what explains a failure; a runaway printer must not fill our memory. */
 const MOST_OUTPUT = 256 * 1024
@@ -61,7 +69,8 @@ export async function main(filters: readonly string[], sanitized?: Environment):
   const wanted = ({ name }: Job): boolean =>
     filters.length === 0 || filters.some((filter) => name.includes(filter.replace(/^\.\//, '')))
   if (!LONG) {
-    const usual = files.filter((file) => !isLong(file)).flatMap(passes)
+    const named = filters.length > 0
+    const usual = files.filter((file) => !isLong(file) && (named || !isOnlyLong(file))).flatMap(passes)
     return summarize(await runAll([...checks(), ...usual].filter(wanted).sort(byRank), AT_A_TIME))
   }
   // What measures memory or the whole machine has it for itself; what only does more shares it.
@@ -91,8 +100,16 @@ function checks(): Job[] {
   const jobs: Job[] = []
   const native = join(ROOT, 'native', 'test', 'run.sh')
   if (existsSync(native)) {
+    const rounds = LONG ? '200' : '50' // of the random walk
     // It compiles first, which a busy machine may take minutes for.
-    jobs.push({ name: 'native', command: 'bash', args: [native], environment: {}, read: readCheck, patience: 4 })
+    jobs.push({
+      name: 'native',
+      command: 'bash',
+      args: [native, rounds],
+      environment: {},
+      read: readCheck,
+      patience: 4,
+    })
   }
   const biome = join(ROOT, 'node_modules', '@biomejs', 'biome', 'bin', 'biome')
   const args = [biome, 'check', '--error-on-warnings', '--colors=off']
@@ -115,6 +132,10 @@ function testFiles(): string[] {
 
 function isLong(file: string): boolean {
   return file.startsWith('test/long/')
+}
+
+function isOnlyLong(file: string): boolean {
+  return ONLY_LONG.some((pattern) => pattern.test(file))
 }
 
 /** Not the browser: it starts with the sanitizers' runtime in its environment and spins; websocket.test.ts does without it. */
@@ -213,7 +234,6 @@ function endOf(child: ChildProcess): Promise<Ending> {
   })
 }
 
-/** Kills whatever is left of a job's process group; false when there is nothing left. */
 /**
  * Whether the group still has a process that does anything. Zombies do not count: where process 1 reaps no orphans, as in
  * many containers, they stay for ever.
@@ -232,6 +252,7 @@ function groupLives(child: ChildProcess): boolean {
   })
 }
 
+/** Kills whatever is left of a job's process group; false when there is nothing left. */
 function killGroup(child: ChildProcess): boolean {
   if (child.pid === undefined) return false
   try {

@@ -13,6 +13,14 @@ export async function until(what: string, holds: () => boolean | Promise<boolean
 /** How many descriptors a process has open. */
 export const descriptorsOf = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length
 
+/** Processor time a process has used, in user space and in the kernel. */
+export function cpuSecondsOf(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    .replace(/^.*\) /s, '')
+    .split(' ')
+  return (Number(fields[11]) + Number(fields[12])) / 100
+}
+
 /**
  * Waits until a process has been asleep whenever it was looked at, 30 times on end: one that spins is running, or waiting
  * for a processor, nearly always. However busy the machine is, that tells the two apart, which processor time does not.

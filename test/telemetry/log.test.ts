@@ -57,6 +57,19 @@ test('JSON lines have level, time, message and fields, and errors their stack', 
   assert.equal([line.level, line.msg, line.client, line.err.message], [50, 'internal error', 'c', 'no'])
 })
 
+test('what a client chose forges no line, moves no cursor and fills no disk, in both formats', async () => {
+  const client = `a\n2026-11-22 INFO forged\r\u001b[2J\u009b31m\u202e\u2028${'x'.repeat(60_000)}`
+  for (const format of ['text', 'json'] as const) {
+    const text = await written({ format }, (log) => log.info({ client }, `connected ${client.slice(0, 40)}`))
+    assert.is(text.indexOf('\n'), text.length - 1, format)
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not be there.
+    assert.not.match(text.slice(0, -1), /[\u0000-\u001f\u007f-\u009f\u2028\u202e]/)
+    assert.ok(text.length < 2000, `${format}: ${text.length} characters`)
+    if (format === 'json') assert.is(JSON.parse(text).client, `${client.slice(0, 512)}…`)
+    rmSync(join(folder, 'martlet.log'))
+  }
+})
+
 test('text lines can leave out the time', async () => {
   assert.is(await written({ timestamp: false }, (log) => log.info({}, 'm')), 'INFO  m\n')
 })

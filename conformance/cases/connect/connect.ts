@@ -7,8 +7,12 @@ import { cat, hex, packet, property, str, u16 } from '../../wire.ts'
 import { nextIs, pair, text } from '../common.ts'
 
 /** CONNECT as bytes, with credentials of the command line only where the flags do not matter. */
-const base = (t: Context, more: wire.ConnectOptions = {}): Buffer =>
-  wire.connect(t.version, { clientId: t.id(), ...more })
+/** A CONNECT with the credentials of the run, so that nothing but what is wrong with it can be the reason to refuse it. */
+function base(t: Context, more: wire.ConnectOptions = {}): Buffer {
+  const full = t.connectOptions({ clientId: t.id(), ...more })
+  const present = (full.username === undefined ? 0 : 0x80) | (full.password === undefined ? 0 : 0x40)
+  return wire.connect(t.version, more.flags === undefined ? full : { ...full, flags: more.flags | present })
+}
 
 /** Sends a CONNECT that breaks its format; the connection must be closed, in 3.1.1 without a CONNACK. */
 async function refused(
@@ -141,7 +145,7 @@ defineCase({
   area: 'connect',
   title: 'Password Flag without User Name Flag closes the connection',
   clauses: { '3.1.1': ['MQTT-3.1.2-22', 'MQTT-3.1.4-1'] },
-  run: (t) => refused(t, base(t, { password: 'secret' }), 'Password Flag 1 with User Name Flag 0'),
+  run: (t) => refused(t, base(t, { username: undefined, password: 'secret' }), 'Password Flag 1 with User Name Flag 0'),
 })
 
 /** Builds CONNECT from its parts, for payloads that do not fit their flags. */
@@ -346,6 +350,22 @@ defineCase({
     client.send(cat(base(t, { level: 99 }), behind), 'protocol level 99, and a PUBLISH in the same write')
     await client.closed('protocol level 99 is not supported')
     t.none(await settled('no message from the rejected client'), 'no message from the rejected client')
+  },
+})
+
+defineCase({
+  id: 'refused-credentials',
+  area: 'connect',
+  title: 'A client whose user name and password are not accepted is refused and its connection closed',
+  clauses: { '3.1.1': ['MQTT-3.2.2-5'], '5': ['MQTT-3.1.4-2'] },
+  async run(t) {
+    const client = await t.open('with a made-up password')
+    client.send(base(t, { username: t.id('nobody'), password: t.id('guess') }), 'credentials made up for this case')
+    const connack = await client.takeIfAny('connack')
+    if (connack?.code === 0) t.skip('the server accepts clients whatever their user name and password')
+    const fits = t.v5 ? (connack?.code ?? 0x80) >= 0x80 : [undefined, 2, 4, 5].includes(connack?.code)
+    t.check(fits, 'a CONNACK that says why, or none', connack)
+    await client.closed('the credentials are not accepted')
   },
 })
 

@@ -50,6 +50,7 @@ defineCase({
     const list = [property('maximumPacketSize', limit)]
     const connect = () => t.connect({ label: `limit ${limit}`, properties: list })
     const client = await connect()
+    await client.subscribe(t.topic('somebody'), 0, { anyCode: true })
     await client.unsubscribe([t.topic('never subscribed to')])
     await client.publish({ topic: t.topic('nobody'), payload: 'x', qos: 1 }, true)
     await client.publish({ topic: t.topic('nobody'), payload: 'x', qos: 2 }, true)
@@ -64,12 +65,8 @@ defineCase({
       await t.rejected(other, bytes, 'a packet the server has to refuse')
     }
     const refused = await t.open('refused CONNECT')
-    refused.send(
-      wire.connect(5, {
-        clientId: t.id('r'),
-        properties: [...list, property('authenticationMethod', 'no such method')],
-      }),
-    )
+    const method = property('authenticationMethod', 'no such method')
+    refused.send(wire.connect(5, t.connectOptions({ clientId: t.id('r'), properties: [...list, method] })))
     await refused.closed('the authentication method is not supported')
     for (const log of t.logs()) {
       if (log.label === measure.label) continue

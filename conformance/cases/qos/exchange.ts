@@ -3,7 +3,7 @@
 import { defineCase } from '../../case.ts'
 import type { Context } from '../../context.ts'
 import * as wire from '../../wire.ts'
-import { exactlyOne, pair, text } from '../common.ts'
+import { exactlyOne, pair, publishAll, text } from '../common.ts'
 
 defineCase({
   id: 'identifier-reused-after-puback',
@@ -213,12 +213,11 @@ for (const qos of [0, 1, 2] as const) {
       const topic = t.topic('a')
       const { subscriber, publisher } = await pair(t, topic, qos)
       const all = Array.from({ length: 50 }, (_, n) => `${n}`)
-      const sending = (async () => {
-        for (const payload of all) await publisher.publish({ topic, payload, qos })
-      })()
       const got: string[] = []
-      for (const payload of all) got.push(text(await subscriber.receive(`message ${payload}`)))
-      await sending
+      const receiving = async (): Promise<void> => {
+        for (const payload of all) got.push(text(await subscriber.receive(`message ${payload}`)))
+      }
+      await Promise.all([publishAll(publisher, topic, all, qos), receiving()])
       t.equal(got, all, 'the messages')
     },
   })

@@ -2,11 +2,10 @@
 
 import { defineCase, defineInvariant } from '../../case.ts'
 import type { Packet } from '../../packet.ts'
-import { describe } from '../../packet.ts'
 import { SERVER_REASON_CODES, SUBACK_RETURN_CODES_311 } from '../../protocol.ts'
 import * as wire from '../../wire.ts'
 import { hex, packet, property, str, u16 } from '../../wire.ts'
-import { marker, pair, retain, text } from '../common.ts'
+import { judgeCodes, marker, pair, publishAll, retain, text } from '../common.ts'
 
 defineInvariant({
   id: 'suback-codes',
@@ -18,9 +17,7 @@ defineInvariant({
   },
   judge: (log) => {
     const allowed: readonly number[] = log.version === 5 ? (SERVER_REASON_CODES.suback ?? []) : SUBACK_RETURN_CODES_311
-    const all = log.entries.filter((e) => e.direction === 'received' && e.packet.kind === 'suback').map((e) => e.packet)
-    const wrong = all.filter((p) => (p.codes ?? []).length === 0 || p.codes?.some((code) => !allowed.includes(code)))
-    return { applied: all.length, broken: wrong.map(describe) }
+    return judgeCodes(log, 'subscribe', allowed)
   },
 })
 
@@ -52,7 +49,7 @@ defineCase({
   },
   needs: ['qos2'],
   async run(t) {
-    const wanted = [2, 0, 1, 0, 2]
+    const wanted = [2, 0, 1, 1, 0]
     const client = await t.connect()
     const suback = await client.subscribe(wanted.map((qos, n) => [t.topic(`${n}`), qos] as const))
     t.equal(suback.codes, wanted, 'the codes')
@@ -73,6 +70,8 @@ defineCase({
   async run(t) {
     const client = await t.connect()
     const filters = Array.from({ length: 200 }, (_, n) => [t.topic(`${n}`), 0] as const)
+    const bytes = wire.subscribe(t.version, 1, filters).length
+    if (bytes > t.features.maximumPacketSize) t.skip(`the server takes no packets of ${bytes} bytes`)
     const suback = await client.subscribe(filters, 0, { anyCode: true })
     t.equal(suback.codes?.length, 200, 'number of codes')
     if (suback.codes?.some((code) => code >= 0x80)) t.skip('the server does not grant so many subscriptions')
@@ -94,6 +93,7 @@ defineCase({
         [t.topic('a'), 0],
         [t.topic('a#'), 0],
         [t.topic('b'), 0],
+        [t.topic('c'), 0],
       ]),
       'the second filter is not valid',
     )
@@ -103,7 +103,7 @@ defineCase({
       return
     }
     const refused = suback.codes?.map((code) => code >= 0x80)
-    t.equal(refused, [false, true, false], 'which filters are refused:')
+    t.equal(refused, [false, true, false, false], 'which filters are refused:')
   },
 })
 
@@ -136,15 +136,14 @@ defineCase({
     const topic = t.topic('a')
     const { subscriber, publisher } = await pair(t, topic, 1)
     const all = Array.from({ length: 40 }, (_, n) => `${n}`)
-    const sending = (async () => {
-      for (const payload of all) await publisher.publish({ topic, payload, qos: 1 })
-    })()
     const got: string[] = []
-    for (const payload of all) {
-      if (Number(payload) % 8 === 0) subscriber.send(wire.subscribe(t.version, 1000 + Number(payload), [[topic, 1]]))
-      got.push(text(await subscriber.receive(`message ${payload}`)))
+    const receiving = async (): Promise<void> => {
+      for (const payload of all) {
+        if (Number(payload) % 8 === 0) subscriber.send(wire.subscribe(t.version, 1000 + Number(payload), [[topic, 1]]))
+        got.push(text(await subscriber.receive(`message ${payload}`)))
+      }
     }
-    await sending
+    await Promise.all([publishAll(publisher, topic, all, 1), receiving()])
     t.equal(got, all, 'the messages')
   },
 })

@@ -3,7 +3,7 @@
 import { defineCase } from '../../case.ts'
 import type { Feature } from '../../features.ts'
 import * as wire from '../../wire.ts'
-import { pair, refusedFilter, text } from '../common.ts'
+import { marker, pair, refusedFilter, text } from '../common.ts'
 
 /** Filter, the topics it matches, the topics it does not. All stand below a prefix of the case. */
 const TABLE: [id: string, filter: string, matches: string[], not: string[]][] = [
@@ -31,7 +31,12 @@ const TABLE: [id: string, filter: string, matches: string[], not: string[]][] = 
   ['trailing-slash', 'finance/', ['finance/'], ['finance', 'finance//']],
   ['case', 'ACCOUNTS', ['ACCOUNTS'], ['Accounts', 'accounts']],
   ['space', 'Accounts payable', ['Accounts payable'], ['Accountspayable', 'Accounts  payable', ' Accounts payable']],
-  ['unicode', 'größe/温度/🌡', ['größe/温度/🌡'], ['grösse/温度/🌡', 'größe/温度']],
+  [
+    'unicode',
+    'größe/温度/🌡',
+    ['größe/温度/🌡'],
+    ['grösse/温度/🌡', 'grüße/温度/🌡', 'größe/湿度/🌡', 'größe/温度/🌢', 'größe/温度'],
+  ],
   ['dollar-inside', 'a/$b', ['a/$b'], ['a/b']],
   ['dollar-inside-wildcard', 'a/+', ['a/$b'], []],
 ]
@@ -53,11 +58,33 @@ for (const [id, filter, matches, not] of TABLE) {
       const { publisher, settled } = await pair(t, prefix + filter)
       for (const topic of [...not, ...matches])
         publisher.send(wire.publish(t.version, { topic: prefix + topic, payload: topic }))
-      const got = (await settled('the matching topics and no others', matches.length)).map(text).sort()
-      t.equal(got, [...matches].sort(), 'the topics delivered')
+      const messages = await settled('the matching topics and no others', matches.length)
+      t.equal(messages.map(text).sort(), [...matches].sort(), 'the topics delivered')
+      for (const message of messages) t.equal(message.topic, prefix + text(message), 'the Topic Name in the PUBLISH')
     },
   })
 }
+
+defineCase({
+  id: 'slash-in-front',
+  area: 'topics',
+  title: 'A topic with a slash in front is another one than the topic without',
+  clauses: { '3.1.1': ['MQTT-4.7.3-4'], '5': ['MQTT-4.7.3-4'] },
+  async run(t) {
+    for (const [filter, other] of [
+      [`/${t.topic('a')}`, t.topic('a')],
+      [t.topic('b'), `/${t.topic('b')}`],
+    ] as const) {
+      const subscriber = await t.connect({ label: `subscribes to ${filter}` })
+      await subscriber.subscribe(filter, 0)
+      const publisher = await t.connect({ label: 'publisher' })
+      const settled = await marker(t, subscriber, publisher, 0)
+      await publisher.publish({ topic: other, payload: 'must not match' })
+      await publisher.publish({ topic: filter, payload: 'matches' })
+      t.equal((await settled('the one topic alone', 1)).map(text), ['matches'], 'the messages')
+    }
+  },
+})
 
 defineCase({
   id: 'dollar-topics',
@@ -131,7 +158,7 @@ defineCase({
   title: 'A topic of 16,000 bytes and many levels is matched, or the client told that it is too much',
   clauses: { '3.1.1': ['MQTT-4.7.3-4'], '5': ['MQTT-4.7.3-4'] },
   async run(t) {
-    const topic = `${t.topic('long')}/${'x'.repeat(15_000)}`
+    const topic = t.topic('long', ...Array.from({ length: 100 }, (_, n) => `${n}`.padEnd(158, 'x')))
     const client = await t.connect()
     const packetId = client.nextId()
     client.send(wire.subscribe(t.version, packetId, [[topic, 0]]))

@@ -1,25 +1,17 @@
 // UNSUBSCRIBE and UNSUBACK.
 
 import { defineCase, defineInvariant } from '../../case.ts'
-import { describe } from '../../packet.ts'
 import { SERVER_REASON_CODES } from '../../protocol.ts'
 import * as wire from '../../wire.ts'
 import { hex, packet, str, u16 } from '../../wire.ts'
-import { pair, text } from '../common.ts'
+import { judgeCodes, pair, text } from '../common.ts'
 
 defineInvariant({
   id: 'unsuback-codes',
   area: 'unsubscribe',
-  title: 'UNSUBACK has reason codes, each one that exists for it',
+  title: 'UNSUBACK has one reason code for each filter, each a code that exists for it',
   clauses: { '5': ['MQTT-3.11.3-2'] },
-  judge: (log) => {
-    const allowed = SERVER_REASON_CODES.unsuback ?? []
-    const all = log.entries
-      .filter((e) => e.direction === 'received' && e.packet.kind === 'unsuback')
-      .map((e) => e.packet)
-    const wrong = all.filter((p) => (p.codes ?? []).length === 0 || p.codes?.some((code) => !allowed.includes(code)))
-    return { applied: all.length, broken: wrong.map(describe) }
-  },
+  judge: (log) => judgeCodes(log, 'unsubscribe', SERVER_REASON_CODES.unsuback ?? []),
 })
 
 defineCase({

@@ -17,6 +17,10 @@ function withWill(
   return t.connect({ label: 'has a will', clientId: t.id('w'), will: { topic, payload: 'will', ...more }, ...rest })
 }
 
+/** A connection with the ClientId: once it is accepted, the server has noticed the end of the one before. */
+const noticed = (t: Context, clientId: string): Promise<Client> =>
+  t.connect({ label: 'the same ClientId again', clientId })
+
 const published = {
   '3.1.1': ['MQTT-3.1.2-8', 'MQTT-3.1.2-9'],
   '5': ['MQTT-3.1.2-7', 'MQTT-3.1.2-8', 'MQTT-3.1.2-9'],
@@ -80,6 +84,7 @@ defineCase({
     const { settled } = await pair(t, topic)
     const client = await withWill(t, topic)
     await client.disconnect()
+    await noticed(t, t.id('w'))
     t.none(await settled('no Will Message'), 'no Will Message')
   },
 })
@@ -106,8 +111,9 @@ defineCase({
   needs: ['wildcards'],
   async run(t) {
     const { settled } = await pair(t, `${t.topic('will')}/#`)
-    const client = await t.connect({ label: 'has no will' })
+    const client = await t.connect({ label: 'has no will', clientId: t.id('w') })
     client.drop()
+    await noticed(t, t.id('w'))
     t.none(await settled('no message'), 'no message')
   },
 })
@@ -125,6 +131,7 @@ defineCase({
     await subscriber.receive('the Will Message')
     const second = await t.connectPersistent({ label: 'same client without will' })
     second.drop()
+    await noticed(t, t.id('s'))
     t.none(await settled('no second Will Message'), 'no second Will Message')
   },
 })
@@ -141,6 +148,7 @@ defineCase({
     await first.disconnect()
     const second = await t.connectPersistent({ label: 'same client without will' })
     second.drop()
+    await noticed(t, t.id('s'))
     t.none(await settled('no Will Message'), 'no Will Message')
   },
 })

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace martlet {
 
@@ -75,6 +76,9 @@ void Reactor::begin_turn() {
 }
 
 void Reactor::read_sockets() {
+  // Handshakes come last, unless those before them left no room: then first, or nobody could come in while others are busy.
+  const bool first = std::exchange(handshakes_starve_, false);
+  if (first) shake_hands();
   inbox_full_ = !deliver_again();
   // Events the last turn had no room for come first: level-triggered epoll would report the same ones in the same
   // order again, and those at the end would starve.
@@ -83,7 +87,7 @@ void Reactor::read_sockets() {
     next_event_ = 0;
   }
   while (next_event_ < event_count_ && dispatch(events_[next_event_])) ++next_event_;
-  if (!handshakes_.empty()) shake_hands();
+  if (!first && !handshakes_.empty()) shake_hands();
   if (!listeners_owe_) return;
   listeners_owe_ = false;
   for (uint32_t id = 0; id < listeners_.size(); ++id) {
@@ -174,9 +178,10 @@ void Reactor::tell_pending() {
 bool Reactor::tell_owed(uint32_t slot, Connection& connection) {
   if (records_left() < kMostOwed) return false;
   int32_t generation = connection.generation;
-  if (connection.left_out) {
-    record(wire::Kind::Overflowed, slot, generation, static_cast<int32_t>(connection.left_out));
-    connection.left_out = 0;
+  if (connection.left_out || connection.too_large) {
+    record(wire::Kind::Overflowed, slot, generation, static_cast<int32_t>(connection.left_out),
+           static_cast<int32_t>(connection.too_large));
+    connection.left_out = connection.too_large = 0;
   }
   if (connection.is(kOwesDrained)) record(wire::Kind::Drained, slot, generation);
   if (connection.is(kOwesClosed)) {

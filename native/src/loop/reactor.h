@@ -265,6 +265,7 @@ class Reactor {
 
   std::vector<uint32_t> ready_;    // slots with undelivered packets
   std::vector<uint32_t> handshakes_;  // slots whose handshake waits for its turn
+  bool handshakes_starve_ = false;    // the last turn had no room for any of them
   std::vector<uint32_t> pending_;  // slots with records to tell
   std::vector<uint32_t> dirty_;    // slots to flush
   std::vector<uint32_t> told_;     // slots whose `closed` is in this turn

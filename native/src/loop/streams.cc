@@ -56,7 +56,10 @@ void Reactor::shake_hands() {
     Connection& connection = connections_[slot];
     if (!connection.is(kHandshakeQueued)) continue;  // closed since
     if (records_left() < kStreamRecords || bytes_left() < kStreamText + options_.read_size) {
-      if (inbox_used_ > 0 || records_ > 0) break;
+      if (inbox_used_ > 0 || records_ > 0) {
+        handshakes_starve_ = budget == options_.handshake_budget;
+        break;
+      }
     }
     connection.unset(kHandshakeQueued);
     if (!connection.delivers()) continue;

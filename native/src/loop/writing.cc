@@ -48,7 +48,8 @@ void Reactor::queue_frame(uint32_t slot, Connection& connection, const PublishFr
 
 bool Reactor::has_room_for(uint32_t slot, Connection& connection, const PublishFrame& frame) {
   uint32_t limit = frame.has_id || frame.never_left_out ? kMostQueued : connection.output_limit;
-  auto fits = [&] { return uint64_t{connection.out.bytes} + frame.total <= limit; };
+  // A frame that is over the limit by itself goes to whom nothing waits for: it would never go at all.
+  auto fits = [&] { return connection.out.bytes == 0 || uint64_t{connection.out.bytes} + frame.total <= limit; };
   if (frame.total <= connection.max_packet_out) [[likely]] {
     if (fits()) [[likely]] return true;
     // What was written in this turn has not been offered to the socket yet: it may well take it.
@@ -61,10 +62,12 @@ bool Reactor::has_room_for(uint32_t slot, Connection& connection, const PublishF
       close_connection(slot, connection, wire::CloseReason::SocketError, ENOBUFS);
       return false;
     }
+    ++connection.left_out;
+  } else {
+    ++connection.too_large;
   }
   ++totals_.frames_left_out;
   ++memory_.left_out[slot];
-  ++connection.left_out;
   owe(slot, connection);
   return false;
 }

@@ -78,7 +78,7 @@ struct alignas(64) Connection {
   uint16_t flags;
   uint32_t max_packet_out;
   uint32_t output_limit;
-  uint32_t left_out;  // in this turn
+  uint32_t left_out;  // in this turn, over output_limit
   OutputQueue out;
 
   InputBuffer* in;
@@ -89,6 +89,7 @@ struct alignas(64) Connection {
   uint32_t interest;      // epoll events as last set
   uint32_t next_free;     // slot, while Free
   uint32_t listener;      // that accepted it, or kOutgoing
+  uint32_t too_large;     // left out in this turn, over max_packet_out
   uint32_t told_in;       // turn in which a packet of it was last told
   int32_t error;          // of the failed write, while kBroken
   wire::CloseReason reason;  // while kOwesClosed

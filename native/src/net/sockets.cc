@@ -13,20 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "net/retried.h"
+
 namespace martlet::sockets {
-
-namespace {
-
-template <typename Call>
-auto retried(Call call) -> decltype(call()) {
-  for (;;) {
-    auto result = call();
-    if (result >= 0) return result;
-    if (errno != EINTR) return -errno;
-  }
-}
-
-}  // namespace
 
 int socket(int family) {
   return retried([&] { return ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); });

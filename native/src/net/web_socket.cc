@@ -65,7 +65,7 @@ int64_t WebSocketLayer::upgrade(const uint8_t* bytes, size_t size) {
   if (end + 4 < head_->size() && upgrade.failure.empty()) early_ = std::make_unique<std::string>(*head_, end + 4);
   head_.reset();
   control_ = std::move(upgrade.answer);
-  saying_ = true;
+  said_ = control_.size();
   if (!upgrade.failure.empty()) {
     state_ = State::Ended;
     return stream_.fail("WebSocket: " + upgrade.failure);
@@ -120,8 +120,8 @@ int64_t WebSocketLayer::deliver(uint8_t* bytes, size_t size) {
 
 void WebSocketLayer::say(uint8_t opcode, std::string_view payload) {
   if (control_.size() > kMostControl) {
-    if (saying_) return;
-    control_.clear();
+    if (said_ > kMostControl) return;
+    control_.resize(said_);
   }
   uint8_t header[10];
   uint32_t size = write_frame_header(header, opcode, payload.size());
@@ -132,10 +132,11 @@ void WebSocketLayer::say(uint8_t opcode, std::string_view payload) {
 int WebSocketLayer::send_control() {
   while (!control_.empty()) {
     iovec part{control_.data(), control_.size()};
+    if (said_ == 0) said_ = control_.size();
     int64_t taken = below().send(&part, 1, control_.size());
     if (taken < 0) return static_cast<int>(taken);
     control_.erase(0, static_cast<size_t>(taken));
-    saying_ = !control_.empty();
+    said_ = control_.size();
   }
   control_.shrink_to_fit();
   return 0;

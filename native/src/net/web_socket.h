@@ -36,7 +36,6 @@ class WebSocketLayer final : public Layer {
   State state_;
   bool ended_ = false;        // no more frames: after what was delivered, the end or the failure is told
   bool upgraded_ = false;
-  bool saying_ = false;       // what is in control_ cannot be taken back: it is HTTP, or a part of it is sent
   bool close_said_ = false;
   uint8_t header_[10];        // of the frame that is being sent
   uint8_t header_at_ = 0, header_size_ = 0;
@@ -44,6 +43,7 @@ class WebSocketLayer final : public Layer {
   uint16_t close_code_ = 1000;
   WebSocketFrames frames_;
   std::string control_;                // answers and control frames that wait to be sent between frames
+  size_t said_ = 0;  // of it, what cannot be taken back: HTTP, a frame begun, or what TLS has encrypted and must be given again
   std::unique_ptr<std::string> head_;  // of the HTTP request, while it is incomplete
   std::unique_ptr<std::string> early_; // frames that came with the request
 };

@@ -50,7 +50,7 @@ function decide(client: Client, packet: ConnectPacket): Promise<void> | undefine
   }
   const password = verified ? undefined : packet.password
   const question = { ...client.identity, password, verified, peer: client.connection.identity }
-  const verdict = askHook(client.context, client.clientId, () => hooks.authenticate!(question))
+  const verdict = askHook(client.context, 'authenticate', client.clientId, () => hooks.authenticate!(question))
   if (!(verdict instanceof Promise)) return finishConnect(client, packet, verdict)
   client.connecting()
   return verdict.then((settled) => {

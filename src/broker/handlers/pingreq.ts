@@ -4,6 +4,12 @@ import type { Client } from '../client.ts'
 
 export function handlePingreq(client: Client, first: number, length: number): undefined {
   checkPingreq(first, length, client.version)
-  client.context.counters.messagesSent++
-  client.context.outbox.sendShort(client.connection, PINGRESP_WORD, 2)
+  // It need not have waited for CONNACK, which may be waiting for the store: nothing comes before that [MQTT-3.2.0-1].
+  if (client.session!.connection === undefined) client.afterAnswers(() => answer(client))
+  else answer(client)
+}
+
+function answer({ context, connection }: Client): void {
+  context.counters.messagesSent++
+  context.outbox.sendShort(connection, PINGRESP_WORD, 2)
 }

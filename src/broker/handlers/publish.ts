@@ -85,7 +85,7 @@ class Question implements PublishRequest {
 function authorize(client: Client, publication: Publication, packetId: number): Promise<void> | undefined {
   const { context } = client
   const question = new Question(client.identity, publication)
-  const verdict = askHook(context, client.clientId, () => context.hooks.authorizePublish!(question))
+  const verdict = askHook(context, 'authorizePublish', client.clientId, () => context.hooks.authorizePublish!(question))
   if (!(verdict instanceof Promise)) {
     question.moveTo(undefined)
     return settle(client, publication, packetId, verdict)
@@ -210,6 +210,7 @@ function topicOf(client: Client, topicId: number, bytes: Uint8Array): Topic {
   if (!isWellFormedUtf8(bytes, topicOffset, topicLength)) {
     throw new MqttError(ReasonCode.MalformedPacket, 'PUBLISH: Topic Name with ill-formed UTF-8', 'MQTT-3.3.2-1')
   }
+  client.context.overload.topicUnknown(client.clientId, client.connection.remoteAddress)
   return client.context.router.topic(decodeUtf8(bytes, topicOffset, topicLength))
 }
 
@@ -241,7 +242,7 @@ function aliasedTopic(client: Client, bytes: Uint8Array): Topic {
 function isRepeated(client: Client, qos: number, packetId: number): boolean {
   const { inbound } = client.session!
   if (qos === 2 && inbound?.has(packetId) === true) return true
-  const unanswered = (inbound?.count ?? 0) + client.unansweredPublishes
+  const unanswered = (inbound?.countSinceResume ?? 0) + client.unansweredPublishes
   if (client.version === 5 && unanswered >= receiveMaximum(client.context.settings)) {
     throw new MqttError(
       ReasonCode.ReceiveMaximumExceeded,

@@ -51,7 +51,7 @@ function maySubscribe(client: Client, request: SubscriptionRequest): Verdict | P
   const { hooks } = client.context
   if (hooks.authorizeSubscribe === undefined) return true
   const question = { client: client.identity, topicFilter: request.filter, qos: request.qos as QoS }
-  return askHook(client.context, client.clientId, () => hooks.authorizeSubscribe!(question))
+  return askHook(client.context, 'authorizeSubscribe', client.clientId, () => hooks.authorizeSubscribe!(question))
 }
 
 function finishSubscribe(
@@ -68,8 +68,11 @@ function finishSubscribe(
     const { packetId } = packet
     const end = writeSuback(answer, 0, { packetId, reasonCodes }, client.version, client.maximumPacketSize)
     client.send(answer.subarray(0, end))
-    for (const { replay } of outcomes)
-      if (replay !== undefined && client.session === session) session!.startReplay(replay)
+    if (client.session !== session) return
+    for (const { replay } of outcomes) {
+      // Unsubscribed while the answer waited for the store: then nothing begins that should have ended.
+      if (replay !== undefined && session!.subscriptions?.has(replay.filter) === true) session!.startReplay(replay)
+    }
   })
 }
 

@@ -4,6 +4,7 @@ import type { Counters } from '../../telemetry/counters.ts'
 import type { ThrottledLog } from '../../telemetry/throttled-log.ts'
 import type { Clock } from '../../timers/clock.ts'
 import type { Timers } from '../deadlines.ts'
+import { FloodWatch } from './flood-watch.ts'
 import { type Heap, v8Heap } from './heap.ts'
 import { LoginGuard } from './login-guard.ts'
 import { MemoryGuard } from './memory-guard.ts'
@@ -14,6 +15,9 @@ import { wait } from './wait.ts'
 
 /** A connection that has taken nothing for so long is stuck, ms. */
 const STUCK_AFTER = 1000
+/** So many within a second are worth a line in the log. */
+const MANY_CONNECTIONS = 500
+const MANY_TOPICS = 10_000
 
 export interface OverloadParts {
   readonly settings: OverloadSettings
@@ -44,6 +48,8 @@ export class Overload {
   readonly rates: RateLimits
   readonly memory: MemoryGuard
   readonly #parts: OverloadParts
+  readonly #connections = new FloodWatch(MANY_CONNECTIONS)
+  readonly #topics = new FloodWatch(MANY_TOPICS)
 
   constructor(parts: OverloadParts) {
     const { settings, counters, throttled, clock, keptBytes, heap = v8Heap } = parts
@@ -58,6 +64,26 @@ export class Overload {
   /** A time to wait, see wait.ts. */
   wait(ms: number): ReturnType<typeof wait> {
     return wait(this.#parts.timers, this.#parts.clock, ms)
+  }
+
+  /** A connection was opened from this address. */
+  connectionOpened(address: string): void {
+    const { counters, throttled, clock } = this.#parts
+    counters.connectionOpened()
+    const now = clock.now()
+    if (!this.#connections.counts(now)) return
+    const fields = { address, connections: counters.connectionsCurrent, total: counters.connectionsTotal }
+    throttled.warn('connections', now, fields, 'very many connections within a second; the latest address is named')
+  }
+
+  /** A client published to a topic that has no id. */
+  topicUnknown(client: string, address: string): void {
+    const { counters, throttled, clock } = this.#parts
+    counters.topicsUnknown++
+    const now = clock.now()
+    if (!this.#topics.counts(now)) return
+    const fields = { client, address, total: counters.topicsUnknown }
+    throttled.warn('topics', now, fields, 'very many new topics within a second, which are not remembered')
   }
 
   /**

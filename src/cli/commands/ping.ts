@@ -9,6 +9,7 @@ import type { DialFailure, DialOptions, DialReceiver } from '../../net/dial.ts'
 import { Dialer } from '../../net/dialer.ts'
 import { openLog } from '../../telemetry/log.ts'
 import type { Command } from '../commands.ts'
+import { complain } from '../complain.ts'
 import { ExitCode } from '../exit-code.ts'
 
 // MQTT 3.1.1, Clean Session, Keep Alive 10 s, an empty Client Identifier: the broker makes one and keeps nothing.
@@ -32,6 +33,9 @@ export const ping: Command = {
   summary: 'ask a broker whether it serves (for health checks)',
   async run(args) {
     const parser = new Parser('martlet ping')
+      .description(
+        'Says CONNECT to a broker and ends with 0 if it answers, a refusal included; 1 if not, 3 for wrong arguments.',
+      )
       .option('-h, --host <host>', 'host of the broker', '127.0.0.1')
       .option('-p, --port <port>', 'port of the broker', '1883')
       .option('--unix <path>', 'its Unix socket, instead of host and port')
@@ -40,6 +44,7 @@ export const ping: Command = {
       .option('--timeout <seconds>', 'how long to wait for an answer', '4')
       .option('--wait <seconds>', 'ask again until it serves, for so long')
       .helpOption('--help', 'show this')
+      .configureOutput({ writeErr: complain })
       .exitOverride()
     try {
       parser.parse([...args], { from: 'user' })
@@ -109,6 +114,16 @@ async function knock(target: Target, authorities: string | undefined, patience: 
   }
 }
 
+const MEANINGS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'nobody listens there',
+  ENOTFOUND: 'there is no such host',
+  ENOENT: 'there is no such file',
+}
+
+function explained(code: string): string {
+  return Object.hasOwn(MEANINGS, code) ? `${MEANINGS[code]} (${code})` : code
+}
+
 const ifServing =
   (settle: (answer: string) => void) =>
   (answer: string): void => {
@@ -137,7 +152,7 @@ class Visitor implements DialReceiver, ConnectionReceiver {
   }
 
   handleDialFailed({ address, reason, code, detail }: DialFailure): void {
-    this.answer = reason === 'timeout' ? TOO_LATE : `${detail ?? code} ${address}`
+    this.answer = reason === 'timeout' ? TOO_LATE : `${address}: ${explained(detail ?? code)}`
   }
 
   handleGivenUp(failure: DialFailure | undefined): void {

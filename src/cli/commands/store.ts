@@ -17,6 +17,7 @@ import {
 } from '../../store/journal-tools.ts'
 import { StoreError } from '../../store/store-error.ts'
 import type { Command } from '../commands.ts'
+import { complain } from '../complain.ts'
 import { ExitCode } from '../exit-code.ts'
 
 export const store: Command = {
@@ -27,7 +28,12 @@ export const store: Command = {
     const does = (action: (directory: string) => number | Promise<number>) => async (directory: string) => {
       exitCode = await action(directory)
     }
-    const parser = new Parser('martlet store').helpOption('--help', 'show this').exitOverride()
+    const parser = new Parser('martlet store')
+      .description('Looks at a store, or works on one that no broker has. docs/store.md says what the records mean.')
+      .helpOption('--help', 'show this')
+      .helpCommand(false)
+      .configureOutput({ writeErr: complain })
+      .exitOverride()
     const add = (name: string, what: string, action: (directory: string) => number | Promise<number>): void => {
       parser.command(`${name} <directory>`).description(what).exitOverride().action(does(action))
     }
@@ -42,7 +48,7 @@ export const store: Command = {
     } catch (error) {
       if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.Fine : ExitCode.Invalid
       if (!isExpected(error)) throw error
-      process.stderr.write(`Error: ${(error as Error).message}\n`)
+      process.stderr.write(`Error: ${explained(error as NodeJS.ErrnoException)}\n`)
       return ExitCode.Failed
     }
   },
@@ -55,8 +61,15 @@ function isExpected(error: unknown): boolean {
   )
 }
 
+function explained({ code, path, message }: NodeJS.ErrnoException): string {
+  if (path === undefined) return message
+  if (code === 'ENOENT') return `there is no ${path} (ENOENT)`
+  return code === 'ENOTDIR' ? `${path} is no directory (ENOTDIR)` : message
+}
+
 function check(directory: string): number {
   const { files, records, tornTail, damage } = checkStore(directory)
+  if (files.length === 0 && damage.length === 0) throw new StoreError('absent', `there is no store in ${directory}`)
   const out = (line: string): boolean => process.stdout.write(`${line}\n`)
   for (const file of files) out(`${file.path}: ${file.bytes} bytes, ${file.records} records`)
   for (const [type, count] of Object.entries(records)) out(`${type}: ${count}`)
@@ -138,6 +151,5 @@ async function print(lines: Iterable<string>): Promise<number> {
     if (!stdout.write(`${line}\n`)) await once(stdout, 'drain').catch(() => {}) // the listener above has the error
     if (failure !== undefined) break
   }
-  if (failure !== undefined && failure.code !== 'EPIPE') throw failure
-  return ExitCode.Fine
+  return failure === undefined || failure.code === 'EPIPE' ? ExitCode.Fine : ExitCode.Failed // main.ts says why
 }

@@ -14,6 +14,7 @@
 // A segment says in its header which segment it follows and where that one ended. So bytes behind that end (a sync that
 // failed, whose records were written again here) are never read, and a segment nobody names never existed.
 
+import { StoreError } from '../store-error.ts'
 import type { ByteWriter } from './byte-writer.ts'
 import { crc32c } from './crc32c.ts'
 
@@ -73,7 +74,9 @@ export function readHeader(bytes: Buffer): FileHeader | string {
   const kind = magic === MAGIC.journal ? 'journal' : magic === MAGIC.checkpoint ? 'checkpoint' : undefined
   if (kind === undefined) return NO_HEADER
   const version = bytes.readUInt32LE(8)
-  if (version < 1 || version > VERSION) return `has version ${version} of the format, which this program does not know`
+  // Intact, and somebody's: to set it aside as damage would lose what a newer program acknowledged.
+  if (version < 1 || version > VERSION)
+    throw new StoreError('newer', `it was written by another version of Martlet (format ${version}, here ${VERSION})`)
   const [id, previous, previousEnd] = [bytes.readDoubleLE(12), bytes.readDoubleLE(20), bytes.readDoubleLE(28)]
   return { kind, id, previous, previousEnd }
 }

@@ -73,3 +73,19 @@ export async function copyRange(path: string, start: number, end: number, target
   await pipeline(input, output)
   await syncDirectory(dirname(target))
 }
+
+/**
+ * Makes a directory and those above it that are missing. (Node's own `recursive` goes round for ever where a file system
+ * says ENOENT to a name that it does not take, as /proc does.)
+ * @throws what the file system says.
+ */
+export function makeDirectory(directory: string): void {
+  const parent = dirname(directory)
+  if (!fs.existsSync(parent)) makeDirectory(parent)
+  try {
+    fs.mkdirSync(directory, 0o750)
+  } catch (error) {
+    const isThere = (error as NodeJS.ErrnoException).code === 'EEXIST' && fs.statSync(directory).isDirectory()
+    if (!isThere) throw error
+  }
+}

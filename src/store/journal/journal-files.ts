@@ -4,6 +4,7 @@
 import { closeSync, fstatSync, openSync, readdirSync, readSync, statSync } from 'node:fs'
 import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { StoreError } from '../store-error.ts'
 import { type FileHeader, type FileKind, HEADER_BYTES, NO_HEADER, parseFileName, readHeader } from './file-format.ts'
 
 /** A file whose frames are to be read, from behind the header up to `end`. */
@@ -109,7 +110,10 @@ function look(path: string, id: number, kind: FileKind): Found {
   return { id, kind, path, size, header: isOurs ? header : undefined, problem: 'has the header of another file' }
 }
 
-/** Or why there is none. What is not the device's fault (no permission, no descriptors) may pass, and is thrown. */
+/**
+ * Or why there is none. What is not the device's fault (no permission, no descriptors) may pass, and is thrown.
+ * @throws StoreError `newer` for the header of a format to come.
+ */
 function headerOf(path: string): FileHeader | string {
   let fd: number | undefined
   try {
@@ -117,6 +121,7 @@ function headerOf(path: string): FileHeader | string {
     const bytes = Buffer.alloc(Math.min(HEADER_BYTES, fstatSync(fd).size))
     return readSync(fd, bytes, 0, bytes.length, 0) === HEADER_BYTES ? readHeader(bytes) : NO_HEADER
   } catch (error) {
+    if (error instanceof StoreError) throw new StoreError(error.reason, `${path}: ${error.message}`)
     if (isDeviceError(error)) return `cannot be read (${(error as Error).message})`
     throw error
   } finally {

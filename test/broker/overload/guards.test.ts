@@ -2,6 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { addressKey } from '../../../src/broker/overload/address-key.ts'
+import { FloodWatch } from '../../../src/broker/overload/flood-watch.ts'
 import { LoginGuard } from '../../../src/broker/overload/login-guard.ts'
 import { MemoryGuard } from '../../../src/broker/overload/memory-guard.ts'
 import { TakeoverGuard } from '../../../src/broker/overload/takeover-guard.ts'
@@ -23,6 +24,17 @@ test('an IPv4 address counts by itself, an IPv6 address by its first 64 bits', (
     ['unix', 'unix'],
   ]
   for (const [address, key] of keys) assert.is(addressKey(address), key, address)
+})
+
+test('a flood is so many within a second, and told of once in it', () => {
+  const watch = new FloodWatch(3)
+  const counted = (now: number, times: number): number =>
+    Array.from({ length: times }, () => watch.counts(now)).filter(Boolean).length
+  assert.is(counted(0, 2), 0)
+  assert.is(counted(1000, 2), 0, 'a second later it begins anew')
+  assert.is(counted(1999, 100), 1)
+  assert.is(counted(2000, 2), 0)
+  assert.is(counted(2500, 1), 1)
 })
 
 const logins = () => new LoginGuard(OVERLOAD_SETTINGS)

@@ -1,6 +1,6 @@
 // The command with a server of node:net in place of the broker: what is tested is the command. A process of its own.
-// The last argument says how the server behaves: `fine`, `stuck` (close never ends), `leaky` (a handle stays open), `slow` (it
-// never gets as far as to listen).
+// The last argument says how the server behaves: `fine`, `slow` (the start never ends), `stuck` (close never ends), `leaky`
+// (a handle stays open).
 
 import { createServer } from 'node:net'
 import { parseArguments } from '../../../src/cli/arguments.ts'
@@ -14,15 +14,15 @@ if (invocation.kind !== 'serve') throw new Error('arguments of the fake broker')
 const start: StartServer = async (configuration, log) => {
   const [{ host, port } = { host: '127.0.0.1', port: 0 }] = configuration.listeners
   if (behaviour === 'slow') {
-    log.info({}, 'reading the store')
-    await new Promise((settle) => setTimeout(settle, 1e9))
+    log.info({}, 'starting')
+    await new Promise((settle) => setTimeout(settle, 60_000))
   }
   const server = createServer()
   await new Promise<void>((settle, fail) => server.once('error', fail).listen(port, host, settle))
   const address = server.address()
   const bound = typeof address === 'object' && address !== null ? address.port : 0
   return {
-    addresses: [{ host, port: bound }],
+    everyAddress: [{ host, port: bound }],
     close: async () => {
       if (behaviour === 'stuck') await new Promise(() => {})
       if (behaviour === 'leaky') setInterval(() => {}, 1000)

@@ -1,6 +1,6 @@
-// Every door a broker has, in one process with a store: TCP, TLS, WebSocket, WebSocket over TLS, a Unix socket, a PROXY
-// header. Owns the folder with the certificates, the Unix socket and the data; knows no MQTT.
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
+// Every door a broker has, in one process with a store: TCP, TLS, WebSocket, WebSocket over TLS, a Unix socket, PROXY headers of
+// both versions, client certificates, shared keys. Owns the folder with the certificates, the Unix socket and the data; knows no MQTT.
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,7 +13,7 @@ export interface Door {
   readonly name: string
   readonly isWebSocket: boolean
   /** What is sent before anything else. */
-  readonly header: string
+  readonly header: string | Buffer
   /** A socket on its way; `ready` is the event that says it is there. */
   dial(): { socket: Socket; ready: 'connect' | 'secureConnect' }
 }
@@ -30,6 +30,10 @@ export interface House {
 }
 
 const host = '127.0.0.1'
+const PSK = { identity: 'soak', psk: Buffer.from('00112233445566778899aabbccddeeff', 'hex') }
+/** From 203.0.113.9:4711 to 192.0.2.1:1883. */
+const PROXY_1 = 'PROXY TCP4 203.0.113.9 192.0.2.1 4711 1883\r\n'
+const PROXY_2 = Buffer.from('0d0a0d0a000d0a515549540a2111000ccb007109c00002011267075b', 'hex')
 
 export async function openHouse(): Promise<House> {
   const folder = mkdtempSync(join(tmpdir(), 'martlet-soak-'))
@@ -45,6 +49,9 @@ export async function openHouse(): Promise<House> {
   }
   install()
   const path = join(folder, 'mqtt.sock')
+  const device = authority.issue('device', '/CN=device-7')
+  const pskFile = join(folder, 'keys')
+  writeFileSync(pskFile, `${PSK.identity}:${PSK.psk.toString('hex')}\n`)
   const broker = await startBroker({
     settings: {
       persistence: true,
@@ -60,14 +67,37 @@ export async function openHouse(): Promise<House> {
       { port: 0, host, protocol: 'any' },
       { port: 0, host, protocol: 'any', certfile: [certfile], keyfile: [keyfile] },
       { port: 0, host, proxy_protocol: true },
+      {
+        port: 0,
+        host,
+        certfile: [certfile],
+        keyfile: [keyfile],
+        cafile: authority.certificate,
+        require_certificate: true,
+      },
+      { port: 0, host, psk_file: pskFile },
       { socket_path: path },
     ],
   })
   const banner = await broker.waitForLog(/listening on/)
-  const [plain, secure, proxied] = [...banner.matchAll(/127\.0\.0\.1:(\d+)/g)].map((match) => Number(match[1]))
+  const [plain, secure, proxied, mutual, shared] = [...banner.matchAll(/127\.0\.0\.1:(\d+)/g)].map((match) =>
+    Number(match[1]),
+  )
   const ca = authority.text(authority.certificate)
   const tcp = (port: number) => () => ({ socket: connect({ host, port }), ready: 'connect' as const })
   const tls = () => ({ socket: connectTls({ host, port: secure!, ca }) as Socket, ready: 'secureConnect' as const })
+  const own = { cert: authority.text(device.certfile), key: authority.text(device.keyfile) }
+  const mtls = () => ({
+    socket: connectTls({ host, port: mutual!, ca, ...own }) as Socket,
+    ready: 'secureConnect' as const,
+  })
+  const key = {
+    pskCallback: () => PSK,
+    ciphers: 'PSK',
+    maxVersion: 'TLSv1.2',
+    checkServerIdentity: () => undefined,
+  } as const
+  const psk = () => ({ socket: connectTls({ host, port: shared!, ...key }) as Socket, ready: 'secureConnect' as const })
   const unix = () => ({ socket: connect({ path }), ready: 'connect' as const })
   const usual = { isWebSocket: false, header: '' }
   const doors: Door[] = [
@@ -76,7 +106,10 @@ export async function openHouse(): Promise<House> {
     { ...usual, name: 'ws', dial: tcp(plain!), isWebSocket: true },
     { ...usual, name: 'wss', dial: tls, isWebSocket: true },
     { ...usual, name: 'unix', dial: unix },
-    { ...usual, name: 'proxy', dial: tcp(proxied!), header: 'PROXY TCP4 203.0.113.9 192.0.2.1 4711 1883\r\n' },
+    { ...usual, name: 'proxy', dial: tcp(proxied!), header: PROXY_1 },
+    { ...usual, name: 'proxy2', dial: tcp(proxied!), header: PROXY_2 },
+    { ...usual, name: 'mtls', dial: mtls },
+    { ...usual, name: 'psk', dial: psk },
   ]
   const shown = (): Promise<string> =>
     new Promise((resolve, reject) => {
@@ -89,7 +122,7 @@ export async function openHouse(): Promise<House> {
   return {
     broker,
     doors,
-    ports: [plain!, secure!, proxied!],
+    ports: [plain!, secure!, proxied!, mutual!, shared!],
     renewCertificate: async () => {
       current = 1 - current
       install()
