@@ -80,7 +80,7 @@ test('the first six keys reach what they are for, and have the defaults that doc
     configuration.maxInflightMessages,
   ]
   assert.equal(what(resolved(text)), ['127.0.0.1:1884', true, true, '/srv/martlet/', 7, 3])
-  assert.equal(what(resolved('')), ['127.0.0.1:1883,::1:1883', true, false, 'martlet-data', 100_000, 256])
+  assert.equal(what(resolved('')), ['127.0.0.1:1883,::1:1883', true, false, 'martlet-data', 1000, 256])
   assert.is(resolved('').retryInterval, 0)
 })
 

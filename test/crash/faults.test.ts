@@ -71,7 +71,7 @@ test(`${ROUNDS} failures of the disk, each with a kill: no acknowledged message 
     await crew.settle(broker)
     await broker.stopCleanly()
   } catch (error) {
-    console.error(again)
+    console.error(`${again}: ${(error as Error).message}`)
     throw error
   } finally {
     await crew.lost()

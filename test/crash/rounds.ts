@@ -24,7 +24,7 @@ export async function crash(rounds: number, most: number, settings: Settings): P
     await crew.settle(broker)
     await broker.stopCleanly()
   } catch (error) {
-    console.error(`killed after ${kills.join(', ')} acknowledgements, ${again}`)
+    console.error(`killed after ${kills.join(', ')} acknowledgements, ${again}: ${(error as Error).message}`)
     throw error
   }
 }

@@ -72,7 +72,7 @@ test(`${ROUNDS} kills under a shared group: no acknowledged message lost, no QoS
     for (const one of everybody) one.end()
     await broker.stopCleanly()
   } catch (error) {
-    console.error(again)
+    console.error(`${again}: ${(error as Error).message}`)
     throw error
   } finally {
     for (const one of everybody) await one.lost()
