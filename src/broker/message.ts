@@ -2,8 +2,8 @@
 // are a kept frame (native memory); this object counts who still needs them and gives the frame back when nobody does.
 import type { QoS } from '../mqtt/qos.ts'
 import type { KeptFrames } from '../net/kept-frames.ts'
-import type { StoredMessage } from './journal-batch.ts'
-import type { SharedGroup } from './shared-subscriptions.ts'
+import type { StoredMessage } from './journal/journal-batch.ts'
+import type { SharedGroup } from './routing/shared-subscriptions.ts'
 
 export class Message {
   readonly topic: string

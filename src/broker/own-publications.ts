@@ -8,7 +8,7 @@ import { forwardableProperties } from './forwardable-properties.ts'
 import type { Verdict } from './hooks.ts'
 import { Message } from './message.ts'
 import { Publication } from './publication.ts'
-import type { Topic } from './topic.ts'
+import type { Topic } from './routing/topic.ts'
 import type { Will } from './wills.ts'
 
 /** What the embedding program publishes. */

@@ -8,8 +8,8 @@ import type { KeptFrames } from '../net/kept-frames.ts'
 import type { AliasUse, Destination, Outbox } from '../net/outbox.ts'
 import { fitsOutbox, frameWithProperties } from './large-properties.ts'
 import { Message } from './message.ts'
-import type { Session } from './session.ts'
-import type { Topic } from './topic.ts'
+import type { Topic } from './routing/topic.ts'
+import type { Session } from './sessions/session.ts'
 
 const NO_IDS: readonly number[] = []
 /** No properties: what 3.x receivers get between packet identifier and payload. */

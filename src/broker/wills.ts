@@ -6,7 +6,7 @@ import type { Clock } from '../timers/clock.ts'
 import type { WheelEntry } from '../timers/deadline-wheel.ts'
 import type { Deadline, Timers } from './deadlines.ts'
 import type { ClientIdentity } from './hooks.ts'
-import type { Journal } from './journal.ts'
+import type { Journal } from './journal/journal.ts'
 
 export interface Will {
   /** Whose it is. */

@@ -58,7 +58,8 @@ const sessions = {
     range: [1, PRACTICALLY_UNLIMITED],
     zero: PRACTICALLY_UNLIMITED,
     doc: 'Messages waiting in a session beyond those in flight. When it is full the newest message is dropped and counted. 0 leaves the limit to max_queued_bytes.',
-    mosquitto: 'In Mosquitto the default is 1000, with persistence too: what it acknowledges beyond that to a publisher is gone.',
+    mosquitto:
+      'In Mosquitto the default is 1000, with persistence too: what it acknowledges beyond that to a publisher is gone.',
   }),
   max_queued_bytes: bytes({
     default: 64 * MiB,

@@ -2,11 +2,11 @@
 // `createBroker` returns and what the `martlet` command runs; both go the same way.
 import type { ListenOptions as NativeListenOptions } from '../../native/index.js'
 import { Broker } from '../broker/broker.ts'
-import type { DroppedMessages } from '../broker/dropped-messages.ts'
 import type { BrokerEventMap } from '../broker/events.ts'
 import type { Hooks } from '../broker/hooks.ts'
 import type { ListenerRules } from '../broker/listener-rules.ts'
 import type { OutgoingMessage } from '../broker/own-publications.ts'
+import type { DroppedMessages } from '../broker/sessions/dropped-messages.ts'
 import type { BrokerSettings } from '../broker/settings.ts'
 import { ConfigError } from '../config/config-error.ts'
 import { type Configuration, checkListenOptions, type ListenerConfiguration } from '../config/configuration.ts'

@@ -4,7 +4,7 @@
 
 import type { NativeReactor } from '../../native/index.js'
 import type { BrokerReactor } from '../../src/broker/broker.ts'
-import type { Subscription } from '../../src/broker/subscription.ts'
+import type { Subscription } from '../../src/broker/routing/subscription.ts'
 import { Connection, type ConnectionReceiver } from '../../src/net/connection.ts'
 import { KeptFrames } from '../../src/net/kept-frames.ts'
 import { Outbox } from '../../src/net/outbox.ts'

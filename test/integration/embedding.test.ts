@@ -3,7 +3,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Router } from '../../src/broker/router.ts'
+import { Router } from '../../src/broker/routing/router.ts'
 import { ConfigError, type CreateBrokerOptions, createBroker } from '../../src/index.ts'
 import { closeBrokers, listen } from '../support/embedded.ts'
 import { publish } from '../support/packets.ts'

@@ -1,6 +1,6 @@
 // Wills: published at every end of a connection that is not a DISCONNECT, and only then. The end of the client's whole
 // process (kill -9) is in mosquitto-clients.test.ts, write_timeout in keep-alive.test.ts, our own bug in
-// test/broker/client.test.ts, the broker's crash in test/crash; the broker's own shutdown is the last test here.
+// test/broker/clients/client.test.ts, the broker's crash in test/crash; the broker's own shutdown is the last test here.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { startBroker } from '../support/broker-process.ts'

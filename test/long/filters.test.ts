@@ -1,7 +1,7 @@
 // Long: a million Topic Filters: what each takes, and that all of it comes back.
 import { test as uvu } from 'uvu'
 import * as assert from 'uvu/assert'
-import { TopicTrie } from '../../src/broker/topic-trie.ts'
+import { TopicTrie } from '../../src/broker/routing/topic-trie.ts'
 import { heapUsed } from '../support/heap-used.ts'
 import { type Case, longSize, longTests, skipped } from '../support/target.ts'
 

@@ -1,7 +1,7 @@
 // A DurableStore for tests: keeps its records in memory, across close and open, and commits when the test says so. With it
 // a test can stand between "handed to the store" and "stored", where acknowledgements must wait.
 
-import { RECORDS, RecoveredState } from '../../src/broker/recovered-state.ts'
+import { RECORDS, RecoveredState } from '../../src/broker/journal/recovered-state.ts'
 import type { DurableStore, JournalRecord, MessageStored } from '../../src/store/durable-store.ts'
 
 interface Commit {

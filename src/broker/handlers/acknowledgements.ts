@@ -2,7 +2,7 @@
 // out, PUBREL one the client gave out.
 import { PacketType } from '../../mqtt/packet-type.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
-import type { Client } from '../client.ts'
+import type { Client } from '../clients/client.ts'
 
 /** An identifier that is not in flight is no reason to end a connection: it may answer what a clean start forgot. */
 export function handlePuback(client: Client, packetId: number): void {

@@ -2,7 +2,7 @@
 import { readAuth } from '../../mqtt/auth.ts'
 import { MqttError } from '../../mqtt/mqtt-error.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
-import type { Client } from '../client.ts'
+import type { Client } from '../clients/client.ts'
 
 export function handleAuth(client: Client, first: number, body: Uint8Array): Promise<void> | undefined {
   const { reasonCode, properties } = readAuth(first, body, client.version)

@@ -2,7 +2,7 @@
 import { readDisconnect } from '../../mqtt/disconnect.ts'
 import { MqttError } from '../../mqtt/mqtt-error.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
-import type { Client } from '../client.ts'
+import type { Client } from '../clients/client.ts'
 import { effectiveExpiry } from './connect.ts'
 
 export function handleDisconnect(client: Client, first: number, body: Uint8Array): undefined {

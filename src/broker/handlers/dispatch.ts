@@ -4,7 +4,7 @@ import { type AcknowledgementType, AcknowledgementView, readAcknowledgement } fr
 import { MqttError } from '../../mqtt/mqtt-error.ts'
 import { PacketType, packetName } from '../../mqtt/packet-type.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
-import type { Client } from '../client.ts'
+import type { Client } from '../clients/client.ts'
 import { handlePuback, handlePubcomp, handlePubrec, handlePubrel } from './acknowledgements.ts'
 import { handleAuth } from './auth.ts'
 import { handleConnect } from './connect.ts'

@@ -8,13 +8,13 @@ import { ReasonCode } from '../../mqtt/reason-code.ts'
 import { decodeUtf8, isWellFormedUtf8 } from '../../mqtt/utf8.ts'
 import { readVariableByteInteger, variableByteIntegerSize } from '../../mqtt/variable-byte-integer.ts'
 import { askHook } from '../ask-hook.ts'
-import { receiveMaximum } from '../capabilities.ts'
-import type { Client } from '../client.ts'
+import { receiveMaximum } from '../clients/capabilities.ts'
+import type { Client } from '../clients/client.ts'
 import { forwardableBytes } from '../forwardable-properties.ts'
 import type { ClientIdentity, PublishRequest, Verdict } from '../hooks.ts'
 import { Message } from '../message.ts'
 import type { Publication } from '../publication.ts'
-import type { Topic } from '../topic.ts'
+import type { Topic } from '../routing/topic.ts'
 
 /** The first byte of a PUBLISH with QoS 0 and no RETAIN. */
 const PLAIN_QOS0 = 0x30

@@ -6,9 +6,9 @@ import { ReasonCode } from '../../mqtt/reason-code.ts'
 import { readSubscribe, type SubscriptionRequest, writeSuback } from '../../mqtt/subscribe.ts'
 import { isSharedFilter, sharedFilterProblem, topicFilterProblem } from '../../mqtt/topic.ts'
 import { askHook } from '../ask-hook.ts'
-import type { Client } from '../client.ts'
+import type { Client } from '../clients/client.ts'
 import type { Verdict } from '../hooks.ts'
-import { RetainedReplay } from '../retained-replay.ts'
+import { RetainedReplay } from '../retained/retained-replay.ts'
 import type { BrokerSettings } from '../settings.ts'
 
 interface Outcome {

@@ -1,7 +1,7 @@
 // UNSUBSCRIBE [MQTT-3.10.4-1]: filters are compared character by character, and every one is answered in its place.
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import { readUnsubscribe, writeUnsuback } from '../../mqtt/unsubscribe.ts'
-import type { Client } from '../client.ts'
+import type { Client } from '../clients/client.ts'
 import { requireTopicFilter } from './subscribe.ts'
 
 export function handleUnsubscribe(client: Client, first: number, body: Uint8Array): undefined {

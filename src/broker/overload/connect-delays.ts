@@ -1,7 +1,7 @@
 // What a CONNECT may have to wait for: its address's turn, the answer to a failed login, a Client Identifier that others
 // fight for. The client is parked meanwhile, and its connect timeout counts from the end of the delay.
 import { ReasonCode } from '../../mqtt/reason-code.ts'
-import type { Client } from '../client.ts'
+import type { Client } from '../clients/client.ts'
 import { addressKey } from './address-key.ts'
 
 /**

@@ -1,7 +1,7 @@
 // The topic trie with 1,000,000 Topic Filters of three levels: bytes each, and whether matching pays for the filters
 // that do not match. Stands with the tests because bench/ judges brokers from outside and imports nothing of one.
 import { time, weigh } from '../../../bench/micro/measure.ts'
-import { TopicTrie } from '../../../src/broker/topic-trie.ts'
+import { TopicTrie } from '../../../src/broker/routing/topic-trie.ts'
 
 const calls = 200_000
 const sites = 100
