@@ -117,9 +117,17 @@ test('one message out of a commit of a mebibyte costs a few frames, not the comm
       return bytesRead() - before
     }
     const looking = await cost([])
-    assert.ok((await cost([5000])) - looking <= 3 * FRAME_BYTES, step)
-    const side = Array.from({ length: 500 }, (_, at) => 5000 + at)
-    assert.ok((await cost(side)) - looking <= 500 * 150 + 3 * FRAME_BYTES, `${step}, neighbours`)
+    // The least of three: the process reads other things, too, now and then.
+    const leastCost = async (batches: number[][]): Promise<number> => {
+      const costs: number[] = []
+      for (const numbers of batches) costs.push((await cost(numbers)) - looking)
+      return Math.min(...costs)
+    }
+    const one = await leastCost([[5000], [2000], [8000]])
+    assert.ok(one <= 3 * FRAME_BYTES, `${step}: ${one} bytes`)
+    const side = Array.from({ length: 500 }, (_, at) => at)
+    const many = await leastCost([4000, 6000, 9000].map((first) => side.map((at) => first + at)))
+    assert.ok(many <= 500 * 150 + 3 * FRAME_BYTES, `${step}, neighbours: ${many} bytes`)
     await store.close()
   }
 })

@@ -54,9 +54,15 @@ const LONGER = [
   'test/conformance/reproductions',
   'test/overload/',
   'test/bench/load',
+  'test/store/aedes-redis',
 ]
 /** What `npm test` does without, unless a filter names it: minutes of waiting for disks, floods and clocks. */
-const ONLY_LONG = [/^test\/crash\/(?!kill-9|shown)/, /^test\/overload\/(?!slow-readers)/, /^test\/bench\/load/]
+const ONLY_LONG = [
+  /^test\/crash\/(?!kill-9|shown)/,
+  /^test\/overload\/(?!slow-readers)/,
+  /^test\/bench\/load/,
+  /^test\/store\/aedes-redis/,
+]
 const SANITIZED_LONG = ['test/long/connections.test.ts', 'test/long/soak.test.ts']
 /** The end of a test's output is what explains a failure; a runaway printer must not fill our memory. */
 const MOST_OUTPUT = 256 * 1024
