@@ -34,7 +34,7 @@ interface Outcome extends Report {
 const ROOT = resolve(import.meta.dirname, '..', '..', '..')
 const LONG = process.env.MARTLET_LONG === '1'
 /** More than there are cores: half of its time, a test waits. */
-const AT_A_TIME = availableParallelism() + 2
+const AT_A_TIME = availableParallelism() + 3
 /** What takes longest, mostly by waiting, goes first: nothing is left to wait for alone at the end. */
 const FIRST = [
   /^native/,
@@ -58,7 +58,7 @@ const LONGER = [
 ]
 /** What `npm test` does without, unless a filter names it: minutes of waiting for disks, floods and clocks. */
 const ONLY_LONG = [
-  /^test\/crash\/(?!kill-9|shown)/,
+  /^test\/crash\/(?!shown)/,
   /^test\/overload\/(?!slow-readers)/,
   /^test\/bench\/load/,
   /^test\/store\/aedes-redis/,
@@ -109,7 +109,7 @@ function checks(): Job[] {
   const jobs: Job[] = []
   const native = join(ROOT, 'native', 'test', 'run.sh')
   if (existsSync(native)) {
-    const rounds = LONG ? '200' : '50' // of the random walk
+    const rounds = LONG ? '200' : '30' // of the random walk
     // It compiles first, which a busy machine may take minutes for.
     jobs.push({
       name: 'native',
