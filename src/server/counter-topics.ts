@@ -23,6 +23,13 @@ const ELSEWHERE = new Set<string>([
   'publishBytesSent',
   'retained',
   'retainedBytes',
+  'droppedQueueFull',
+  'droppedOutputFull',
+  'droppedTooLarge',
+  'droppedExpired',
+  'droppedSessionEnded',
+  'droppedMemory',
+  'droppedRetained',
   'publishesUnstored',
   'publishesWaiting',
 ] satisfies (keyof Counters)[])
